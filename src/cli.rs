@@ -1,0 +1,73 @@
+//! The command line: one file per subcommand; what was typed becomes what is meant here and nowhere else.
+
+pub mod ca;
+pub mod demo;
+pub mod log;
+pub mod policy;
+pub mod serve;
+pub mod usage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Egress proxy for AI agents and other sandboxed guests.
+#[derive(Parser, Debug)]
+#[command(name = "tollgate", version, about, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Demo(demo::Args),
+    Serve(serve::Args),
+    Ca(ca::Args),
+    Policy(policy::Args),
+    Log(log::Args),
+    Usage(usage::Args),
+}
+
+/// Why a command ended: the exit code and what to say on stderr.
+#[derive(Debug)]
+pub struct Failure {
+    /// 1 failure, 2 usage.
+    pub code: u8,
+    /// What went wrong and what to do, without the `tollgate: ` prefix. Empty: say nothing more.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure while running (exit code 1).
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self { code: 1, message: message.into() }
+    }
+
+    /// A mistake in what was typed (exit code 2).
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self { code: 2, message: message.into() }
+    }
+}
+
+/// Parses the command line, runs it, and maps the outcome to an exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Ca(args) => ca::run(args),
+        Command::Policy(args) => policy::run(args),
+        Command::Log(args) => log::run(args),
+        Command::Usage(args) => usage::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                eprintln!("tollgate: {}", failure.message);
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}

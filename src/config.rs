@@ -1,0 +1,1 @@
+//! Configuration: what was typed (`config::file`), and what it means (`Settings`).

@@ -1,0 +1,226 @@
+//! What the data path tells the ledger: plain owned values, cheap to build, formatted by the writer thread.
+//!
+//! Nothing here is redacted yet: the writer does that before anything reaches the file (P36), so that the reactor
+//! pays for a move and nothing else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::model::usage::{Call, OriginError};
+
+/// Everything the writer thread accepts.
+#[derive(Debug)]
+pub enum Event {
+    /// One request, or one connection that ended before a request was read.
+    Net(Box<NetEvent>),
+    /// One model run.
+    Call(Box<CallEvent>),
+    /// An error on the way to, or reported by, an origin.
+    Error(Box<ErrorEvent>),
+    /// One name resolved for a guest.
+    Dns(Box<DnsEvent>),
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Allowed and completed.
+    Allowed,
+    /// Refused by policy, or by what HTTP and TLS forbid.
+    Denied,
+    /// Allowed, but something on the way broke.
+    Failed,
+    /// The guest left before the end.
+    Aborted,
+    /// Passed through without interception.
+    Spliced,
+}
+
+impl Decision {
+    /// The ledger's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::Denied => "denied",
+            Self::Failed => "failed",
+            Self::Aborted => "aborted",
+            Self::Spliced => "spliced",
+        }
+    }
+}
+
+/// The stage in which something went wrong; the words are those of `[timeouts]` and of `fault_phase`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Before the first byte was understood.
+    Greet,
+    /// ClientHello.
+    Hello,
+    /// TLS with the guest.
+    Handshake,
+    /// Request head.
+    Head,
+    /// Name resolution.
+    Dns,
+    /// TCP connect to the origin.
+    Connect,
+    /// TLS with the origin.
+    Tls,
+    /// Waiting for the response.
+    FirstByte,
+    /// A body, either way.
+    Body,
+}
+
+impl Phase {
+    /// The ledger's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Greet => "greet",
+            Self::Hello => "hello",
+            Self::Handshake => "handshake",
+            Self::Head => "head",
+            Self::Dns => "dns",
+            Self::Connect => "connect",
+            Self::Tls => "tls",
+            Self::FirstByte => "first_byte",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// Who is at the guest's end, shared by all events of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// Peer address, vsock CID, or what PROXY v2 said.
+    pub address: Option<Arc<str>>,
+    /// The comm of the process that holds the socket, where a relay told us.
+    pub process_name: Option<Arc<str>>,
+    /// Its pid.
+    pub process_id: Option<u32>,
+    /// Its uid.
+    pub user_id: Option<u32>,
+}
+
+/// Header fields as they were on the wire: name and value ranges into one buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeadCopy {
+    /// Names and values, back to back.
+    pub bytes: Vec<u8>,
+    /// For each field the lengths of name and value, in order, back to back in `bytes`.
+    pub fields: Vec<(u16, u32)>,
+}
+
+impl HeadCopy {
+    /// Adds one field.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes.extend_from_slice(name);
+        self.bytes.extend_from_slice(value);
+        self.fields.push((name.len() as u16, value.len() as u32));
+    }
+
+    /// Fields in order, as (name, value).
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut at = 0;
+        self.fields.iter().map(move |&(name, value)| {
+            let middle = at + name as usize;
+            let end = middle + value as usize;
+            let field = (&self.bytes[at..middle], &self.bytes[middle..end]);
+            at = end;
+            field
+        })
+    }
+}
+
+/// One row of `net_events`. Field meanings are those of `schema.sql`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of schema.sql, documented there")]
+pub struct NetEvent {
+    pub exchange_id: u64,
+    pub connection_id: u64,
+    pub started_at: i64,
+    pub listener: Arc<str>,
+    pub client: Arc<Client>,
+    pub scheme: &'static str,
+    pub protocol: Option<&'static str>,
+    pub host: Option<Arc<str>>,
+    pub port: Option<u16>,
+    pub dialed: Option<SocketAddr>,
+    pub method: Option<Box<[u8]>>,
+    pub path: Option<Box<[u8]>>,
+    pub query: Option<Box<[u8]>>,
+    pub decision: Decision,
+    pub rule: Option<Arc<str>>,
+    pub rule_layer: Option<&'static str>,
+    pub reason: Option<Arc<str>>,
+    pub fault_phase: Option<Phase>,
+    pub fault: Option<String>,
+    pub status: Option<u16>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub response_decoded: Option<u64>,
+    pub request_headers: Option<HeadCopy>,
+    pub response_headers: Option<HeadCopy>,
+    pub request_preview: Option<Box<[u8]>>,
+    pub response_preview: Option<Box<[u8]>>,
+    pub tap: Option<String>,
+    pub dns_us: Option<u64>,
+    pub connect_us: Option<u64>,
+    pub tls_us: Option<u64>,
+    pub first_byte_us: Option<u64>,
+    pub total_us: u64,
+    /// WebSocket close code and message counts, where the exchange became one (JSON column `websocket`).
+    pub websocket: Option<WebSocketFacts>,
+}
+
+/// What a WebSocket did, counted at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WebSocketFacts {
+    /// Close code the guest sent.
+    pub guest_close: Option<u16>,
+    /// Close code the origin sent.
+    pub origin_close: Option<u16>,
+    /// Messages from the guest.
+    pub guest_messages: u64,
+    /// Messages from the origin.
+    pub origin_messages: u64,
+}
+
+/// One model run of an exchange.
+#[derive(Clone, Debug)]
+pub struct CallEvent {
+    /// The exchange it belongs to.
+    pub exchange_id: u64,
+    /// Unix microseconds.
+    pub started_at: i64,
+    /// The facts.
+    pub call: Call,
+}
+
+/// One row of `upstream_errors`.
+#[derive(Clone, Debug)]
+pub struct ErrorEvent {
+    /// The exchange it belongs to.
+    pub exchange_id: u64,
+    /// Unix microseconds.
+    pub at: i64,
+    /// Where it happened.
+    pub phase: Phase,
+    /// The facts.
+    pub error: OriginError,
+}
+
+/// One row of `dns_events`.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields are the columns of schema.sql, documented there")]
+pub struct DnsEvent {
+    pub at: i64,
+    pub client: Arc<Client>,
+    pub name: String,
+    pub kind: String,
+    pub decision: Decision,
+    pub rule: Option<Arc<str>>,
+    pub rcode: Option<String>,
+    pub answers: Option<String>,
+    pub total_us: Option<u64>,
+}
