@@ -25,6 +25,7 @@ mod retention;
 mod rows;
 mod schema;
 pub mod sink;
+pub mod text;
 mod writer;
 
 pub use ledger::{Closed, Ledger, LedgerError};

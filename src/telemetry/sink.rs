@@ -4,13 +4,14 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::event::Event;
-use super::options::OnFailure;
+use super::options::{LedgerOptions, OnFailure};
 use crate::limits::Micros;
 
 /// Sends events to the writer. Each reactor has a clone of its own.
@@ -89,9 +90,9 @@ impl Sink {
     /// Hands an event to the writer, or gives it back when the queue is full or the writer gone.
     pub fn try_send(&self, event: Event) -> Result<(), Full> {
         match self.queue.try_send(Message::Event(event)) {
-            Err(TrySendError::Full(Message::Event(event)) | TrySendError::Disconnected(Message::Event(event))) => {
-                Err(Full(event))
-            }
+            Err(
+                TrySendError::Full(Message::Event(event)) | TrySendError::Disconnected(Message::Event(event)),
+            ) => Err(Full(event)),
             _ => Ok(()),
         }
     }
@@ -170,7 +171,27 @@ pub(super) struct Shared {
     /// Losses that are written, or known to the writer.
     pub(super) lost_total: AtomicU64,
     pub(super) written: AtomicU64,
-    pub(super) closing: AtomicBool,
+    /// Set when the ledger is being closed: until when the writer may go on trying.
+    pub(super) closing: OnceLock<Instant>,
+}
+
+impl Shared {
+    /// Ids begin at `block`.
+    pub(super) fn new(options: &LedgerOptions, block: u64) -> Self {
+        Self {
+            on_failure: options.on_failure,
+            patience: options.patience,
+            high_mark: (options.queue - options.queue / 4).max(1),
+            next_exchange: AtomicU64::new(block),
+            next_connection: AtomicU64::new(block),
+            failed: AtomicBool::new(false),
+            trouble: AtomicU8::new(Trouble::Behind as u8),
+            lost: Default::default(),
+            lost_total: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            closing: OnceLock::new(),
+        }
+    }
 }
 
 /// The ledger's words for the kinds of events, as in `dropped.kind`.
