@@ -85,6 +85,11 @@ impl Fields {
         self.spans.clear();
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.spans.len()

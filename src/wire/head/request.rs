@@ -57,8 +57,9 @@ impl RequestHead {
 }
 
 /// Reads `head`, exactly one as [`super::HeadScan`] found it: empty lines before it and the one at its end included.
-/// On an error `out` holds a part of it, enough for a record.
+/// On an error `out` holds what was read of it, for the record; nothing if the target is empty.
 pub fn parse_request(head: &[u8], out: &mut RequestHead, limits: &HeadLimits) -> Result<(), HeadError> {
+    out.target.clear();
     out.fields.clear();
     let (line, block) = first_line(head)?;
     if line.len() > limits.request_line {
@@ -97,8 +98,10 @@ fn read_line(line: &[u8], out: &mut RequestHead) -> Result<(), HeadError> {
         return Err(shape());
     }
     out.method = Method::parse(method)?;
-    out.version = read_version(version)?;
-    out.form = out.target.read(target, out.method)?;
+    let version = read_version(version);
+    let form = out.target.read(target, out.method);
+    out.version = version?;
+    out.form = form?;
     Ok(())
 }
 

@@ -77,12 +77,17 @@ impl Target {
         if self.authority.is_empty() { None } else { Some(&self.raw[self.authority.clone()]) }
     }
 
+    /// Forgets it.
+    pub(super) fn clear(&mut self) {
+        self.raw.clear();
+        (self.authority, self.path, self.query, self.implied) = (0..0, 0..0, None, b"");
+    }
+
     /// Reads `raw`, all between the two spaces of a request line.
     pub(super) fn read(&mut self, raw: &[u8], method: Method) -> Result<Form, HeadError> {
+        self.clear();
         check_bytes(raw)?;
-        self.raw.clear();
         self.raw.extend_from_slice(raw);
-        (self.authority, self.path, self.query, self.implied) = (0..0, 0..0, None, b"");
         if method == Method::Connect {
             return self.read_connect();
         }
