@@ -35,6 +35,13 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Forgets target and fields, and gives back what memory an unusually large head took. For connections that go
+    /// idle; reading does it by itself.
+    pub fn clear(&mut self) {
+        self.target.clear();
+        self.fields.clear();
+    }
+
     /// The path as sent, without the query: `/` where an absolute target has none, empty for CONNECT.
     pub fn path(&self) -> &[u8] {
         self.target.path()
@@ -59,8 +66,7 @@ impl RequestHead {
 /// Reads `head`, exactly one as [`super::HeadScan`] found it: empty lines before it and the one at its end included.
 /// On an error `out` holds what was read of it, for the record; nothing if the target is empty.
 pub fn parse_request(head: &[u8], out: &mut RequestHead, limits: &HeadLimits) -> Result<(), HeadError> {
-    out.target.clear();
-    out.fields.clear();
+    out.clear();
     let (line, block) = first_line(head)?;
     if line.len() > limits.request_line {
         return Err(HeadError::RequestLineTooLong);

@@ -11,6 +11,9 @@ use memchr::{memchr, memchr2};
 
 use super::{HeadError, Method, syntax};
 
+/// Bytes for which [`Target::clear`] keeps memory.
+const KEPT: usize = 1 << 10;
+
 /// The four forms of a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
@@ -77,9 +80,10 @@ impl Target {
         if self.authority.is_empty() { None } else { Some(&self.raw[self.authority.clone()]) }
     }
 
-    /// Forgets it.
+    /// Forgets it, and keeps a typical target's memory.
     pub(super) fn clear(&mut self) {
         self.raw.clear();
+        self.raw.shrink_to(KEPT);
         (self.authority, self.path, self.query, self.implied) = (0..0, 0..0, None, b"");
     }
 
