@@ -9,15 +9,22 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
-use tls_pair::{handshake, host, now};
+use tls_pair::{handshake, host};
 use tollgate::cert::{Authority, MintOptions, Minter};
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 const DAY: i64 = 86_400;
+
+/// Unix microseconds; rustls checks certificates against the real clock.
+#[expect(clippy::disallowed_methods, reason = "rustls verifies against the real clock, so must the test")]
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_micros() as i64
+}
 
 struct Bench {
     dir: tempfile::TempDir,

@@ -1,7 +1,6 @@
 //! A TLS client and a TLS server joined in memory: no socket, no waiting.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::{ClientConfig, ClientConnection, Error, ServerConfig, ServerConnection};
 use tollgate::policy::host::Host;
@@ -12,12 +11,6 @@ pub type Pair = (ClientConnection, ServerConnection);
 /// A host that is known to be valid.
 pub fn host(text: &str) -> Host {
     Host::parse(text.as_bytes()).expect("a valid host")
-}
-
-/// Unix microseconds; rustls checks certificates against the real clock.
-#[expect(clippy::disallowed_methods, reason = "rustls verifies against the real clock, so must the test")]
-pub fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_micros() as i64
 }
 
 /// Runs a whole handshake; the error is that of the side that found fault first.
