@@ -223,11 +223,11 @@ fn send_stream(
     let mut pieces = coded_pieces(&script.events, gzip).into_iter();
     let out = stream.get_mut();
     out.write_all(start.as_bytes())?;
-    if let (Some(id), Some(first)) = (hold, pieces.next()) {
+    if let Some(id) = hold {
         out.flush()?;
         thread::sleep(BEFORE_FIRST_EVENT);
         shared.holds.sending(id);
-        send_chunk(out, &first)?;
+        send_chunk(out, &pieces.next().unwrap_or_default())?;
         shared.holds.wait(id);
     }
     pieces.try_for_each(|piece| send_chunk(out, &piece))?;

@@ -4,7 +4,7 @@ use super::{Script, cost, named_events};
 use crate::model::usage::{Call, ToolCall, ToolResult, Usage, UsageState};
 
 const STREAMED_REQUEST: &str = r#"{
-  "model": "claude-sonnet-4-5",
+  "model": "claude-haiku-4-5",
   "max_tokens": 4096,
   "stream": true,
   "system": [{"type": "text", "text": "You repair Rust crates. Be brief.", "cache_control": {"type": "ephemeral"}}],
@@ -23,7 +23,7 @@ const STREAMED_REQUEST: &str = r#"{
 const STREAMED_EVENTS: &[(&str, &str)] = &[
     (
         "message_start",
-        r#"{"type":"message_start","message":{"id":"msg_demo_streamed","type":"message","role":"assistant","model":"claude-sonnet-4-5-20250929","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1200,"cache_creation_input_tokens":3000,"cache_read_input_tokens":48000,"cache_creation":{"ephemeral_5m_input_tokens":2000,"ephemeral_1h_input_tokens":1000},"output_tokens":1,"service_tier":"standard"}}}"#,
+        r#"{"type":"message_start","message":{"id":"msg_demo_streamed","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":1200,"cache_creation_input_tokens":3000,"cache_read_input_tokens":48000,"cache_creation":{"ephemeral_5m_input_tokens":2000,"ephemeral_1h_input_tokens":1000},"output_tokens":1,"service_tier":"standard"}}}"#,
     ),
     ("ping", r#"{"type":"ping"}"#),
     (
@@ -77,18 +77,18 @@ const STREAMED_EVENTS: &[(&str, &str)] = &[
 ];
 
 const PLAIN_REQUEST: &str = r#"{
-  "model": "claude-sonnet-4-5",
+  "model": "claude-haiku-4-5",
   "max_tokens": 64,
   "messages": [{"role": "user", "content": "Say hello."}]
 }"#;
 
-const PLAIN_ANSWER: &str = r#"{"id":"msg_demo_plain","type":"message","role":"assistant","model":"claude-sonnet-4-5-20250929","content":[{"type":"text","text":"Hello."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":11,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":5,"service_tier":"standard"}}"#;
+const PLAIN_ANSWER: &str = r#"{"id":"msg_demo_plain","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[{"type":"text","text":"Hello."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":11,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":5,"service_tier":"standard"}}"#;
 
-const INPUT: i64 = 3_000_000;
-const CACHE_READ: i64 = 300_000;
-const CACHE_WRITE_5M: i64 = 3_750_000;
-const CACHE_WRITE_1H: i64 = 6_000_000;
-const OUTPUT: i64 = 15_000_000;
+const INPUT: i64 = 1_000_000;
+const CACHE_READ: i64 = 100_000;
+const CACHE_WRITE_5M: i64 = 1_250_000;
+const CACHE_WRITE_1H: i64 = 2_000_000;
+const OUTPUT: i64 = 5_000_000;
 
 /// Thinking, text and one tool call, with cache reads and both kinds of cache writes.
 pub(super) fn streamed() -> Script {
@@ -169,8 +169,8 @@ fn common() -> Call {
     Call {
         provider: "anthropic",
         api: "anthropic.messages",
-        model_requested: Some("claude-sonnet-4-5".into()),
-        model: Some("claude-sonnet-4-5-20250929".into()),
+        model_requested: Some("claude-haiku-4-5".into()),
+        model: Some("claude-haiku-4-5-20251001".into()),
         usage_state: UsageState::Final,
         service_tier: Some("standard".into()),
         ..Call::default()
