@@ -155,10 +155,10 @@ fn answer(stream: &mut Stream, head: &Head, body: &[u8], shared: &Shared) -> io:
     let gzip = head.field("accept-encoding").is_some_and(|value| value.contains("gzip"));
     match find(&shared.scripts, method, host, target, body) {
         Some(script) if script.truth.stream => send_stream(stream, head, script, gzip, shared),
-        Some(script) => send_whole(stream, 200, script.content_type, script.answer().as_bytes(), gzip),
+        Some(script) => send_whole(stream, 200, script.content_type, &document(script, gzip), gzip),
         None => {
             let (status, document) = plain_route(method, host, target);
-            send_whole(stream, status, "application/json", document.as_bytes(), gzip)
+            send_whole(stream, status, "application/json", document.as_bytes(), false)
         }
     }
 }
@@ -179,11 +179,16 @@ fn find<'a>(
     })
 }
 
-/// What is not a model call: a count of tokens, and a repository to read.
+/// The answer to a count of tokens, which is no model call.
+pub const COUNT: &str = r#"{"input_tokens":14}"#;
+/// The answer to a read of a repository.
+pub const REPOSITORY: &str = r#"{"full_name":"acme/tollgate"}"#;
+
+/// What is not a model call.
 fn plain_route(method: &str, host: &str, target: &str) -> (u16, &'static str) {
     match (method, host, target) {
-        ("POST", "api.anthropic.com", "/v1/messages/count_tokens") => (200, r#"{"input_tokens":14}"#),
-        ("GET", "api.github.com", "/repos/acme/tollgate") => (200, r#"{"full_name":"acme/tollgate"}"#),
+        ("POST", "api.anthropic.com", "/v1/messages/count_tokens") => (200, COUNT),
+        ("GET", "api.github.com", "/repos/acme/tollgate") => (200, REPOSITORY),
         _ => (404, r#"{"error":{"type":"not_found_error","message":"the demo has no such route"}}"#),
     }
 }
@@ -192,17 +197,16 @@ fn send_whole(
     stream: &mut Stream,
     status: u16,
     content_type: &str,
-    document: &[u8],
+    body: &[u8],
     gzip: bool,
 ) -> io::Result<()> {
-    let coded = if gzip { gzip::whole(document) } else { document.to_vec() };
     let coding = if gzip { "content-encoding: gzip\r\n" } else { "" };
     let mut message = format!(
         "HTTP/1.1 {status} Demo\r\ncontent-type: {content_type}\r\n{coding}content-length: {}\r\n\r\n",
-        coded.len()
+        body.len()
     )
     .into_bytes();
-    message.extend_from_slice(&coded);
+    message.extend_from_slice(body);
     stream.get_mut().write_all(&message)?;
     stream.get_mut().flush()
 }
@@ -233,6 +237,16 @@ fn send_stream(
     pieces.try_for_each(|piece| send_chunk(out, &piece))?;
     out.write_all(b"0\r\n\r\n")?;
     out.flush()
+}
+
+/// The exact body of a script's answer, coded as it is sent.
+pub fn coded(script: &Script, gzip: bool) -> Vec<u8> {
+    if script.truth.stream { coded_pieces(&script.events, gzip).concat() } else { document(script, gzip) }
+}
+
+fn document(script: &Script, gzip: bool) -> Vec<u8> {
+    let answer = script.answer().into_bytes();
+    if gzip { gzip::whole(&answer) } else { answer }
 }
 
 /// The bytes of each event, the end of the gzip member as a piece of its own.

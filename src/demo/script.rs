@@ -70,8 +70,8 @@ fn named_events(events: &[(&str, &str)]) -> Vec<String> {
 }
 
 /// Sums tokens times pico-USD per token. One dollar per million tokens is 1,000,000 pico-USD per token.
-fn cost(parts: &[(i64, i64)]) -> Option<i64> {
-    Some(parts.iter().map(|(tokens, price)| tokens * price).sum())
+fn cost(parts: &[(i64, i64)]) -> i64 {
+    parts.iter().map(|(tokens, price)| tokens * price).sum()
 }
 
 #[cfg(test)]

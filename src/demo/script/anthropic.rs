@@ -115,13 +115,13 @@ pub(super) fn streamed() -> Script {
                 reasoning: Some(256),
             },
             stop_reason: Some("tool_use".into()),
-            cost_pico_usd: cost(&[
+            cost_pico_usd: Some(cost(&[
                 (1200, INPUT),
                 (48_000, CACHE_READ),
                 (2000, CACHE_WRITE_5M),
                 (1000, CACHE_WRITE_1H),
                 (421, OUTPUT),
-            ]),
+            ])),
             tool_calls: vec![ToolCall {
                 id: Some("toolu_demo_1".into()),
                 name: "run_tests".into(),
@@ -159,7 +159,7 @@ pub(super) fn plain() -> Script {
                 reasoning: None,
             },
             stop_reason: Some("end_turn".into()),
-            cost_pico_usd: cost(&[(11, INPUT), (5, OUTPUT)]),
+            cost_pico_usd: Some(cost(&[(11, INPUT), (5, OUTPUT)])),
             ..common()
         },
     }

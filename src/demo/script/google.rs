@@ -78,7 +78,7 @@ pub(super) fn plain() -> Script {
             messages_count: Some(1),
             usage: Usage { input: Some(7), output: Some(3), ..Usage::default() },
             stop_reason: Some("MAX_TOKENS".into()),
-            cost_pico_usd: cost(&[(7, INPUT), (3, OUTPUT)]),
+            cost_pico_usd: Some(cost(&[(7, INPUT), (3, OUTPUT)])),
             ..common()
         },
     }
@@ -99,7 +99,7 @@ fn streamed_truth() -> Call {
             ..Usage::default()
         },
         stop_reason: Some("STOP".into()),
-        cost_pico_usd: cost(&[(5040 - 4096, INPUT), (4096, CACHE_READ), (500, OUTPUT)]),
+        cost_pico_usd: Some(cost(&[(5040 - 4096, INPUT), (4096, CACHE_READ), (500, OUTPUT)])),
         tool_calls: vec![ToolCall {
             id: None,
             name: "run_tests".into(),

@@ -63,7 +63,7 @@ pub(super) fn streamed() -> Script {
                 ..Usage::default()
             },
             stop_reason: Some("tool_calls".into()),
-            cost_pico_usd: cost(&[(2048 - 1024, INPUT), (1024, CACHE_READ), (310, OUTPUT)]),
+            cost_pico_usd: Some(cost(&[(2048 - 1024, INPUT), (1024, CACHE_READ), (310, OUTPUT)])),
             tool_calls: vec![
                 tool_call("call_demo_0", r#"{"package":"wire"}"#),
                 tool_call("call_demo_1", r#"{"package":"model"}"#),
@@ -94,7 +94,7 @@ pub(super) fn plain() -> Script {
                 ..Usage::default()
             },
             stop_reason: Some("stop".into()),
-            cost_pico_usd: cost(&[(21, INPUT), (9, OUTPUT)]),
+            cost_pico_usd: Some(cost(&[(21, INPUT), (9, OUTPUT)])),
             ..common()
         },
     }

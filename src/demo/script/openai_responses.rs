@@ -106,7 +106,7 @@ pub(super) fn streamed() -> Script {
                 ..Usage::default()
             },
             stop_reason: Some("completed".into()),
-            cost_pico_usd: cost(&[(900 - 256, INPUT), (256, CACHE_READ), (777, OUTPUT)]),
+            cost_pico_usd: Some(cost(&[(900 - 256, INPUT), (256, CACHE_READ), (777, OUTPUT)])),
             tool_calls: vec![ToolCall {
                 id: Some("call_demo_r".into()),
                 name: "run_tests".into(),
@@ -137,7 +137,7 @@ pub(super) fn plain() -> Script {
                 ..Usage::default()
             },
             stop_reason: Some("max_output_tokens".into()),
-            cost_pico_usd: cost(&[(14, INPUT), (64, OUTPUT)]),
+            cost_pico_usd: Some(cost(&[(14, INPUT), (64, OUTPUT)])),
             ..common()
         },
     }
