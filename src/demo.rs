@@ -152,3 +152,49 @@ fn clock() -> Instant {
 fn wall_clock() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::client::{Client, Opened, Request, Route};
+    use super::origin::HOLD_FIELD;
+    use super::*;
+
+    /// Asks the origin directly, with or without gzip.
+    fn ask(origin: &Origin, ca: &Path, script: &script::Script, gzip: bool, hold: u64) -> client::Reply {
+        let client = Client::new(Route::Direct(origin.address()), ca).expect("a client");
+        let Opened::Link(mut link) = client.open(script.host).expect("an origin") else {
+            panic!("no proxy here")
+        };
+        let hold_id = hold.to_string();
+        let coding = if gzip { "gzip" } else { "identity" };
+        let fields = [("Accept-Encoding", coding), (HOLD_FIELD, hold_id.as_str())];
+        let (host, target, body) = (script.host, script.target, script.request.as_bytes());
+        let request = Request { method: "POST", host, target, fields: &fields, body };
+        link.send(&request, &mut || origin.holds().release(hold)).expect("an answer")
+    }
+
+    #[test]
+    fn the_origin_speaks_every_script_and_holds_streams() {
+        let place = Place::new().expect("a private directory");
+        let origin = start_origin(&place.join("origin")).expect("an origin");
+        let ca = place.join("origin").join("ca.crt");
+        for (n, script) in script::all().iter().enumerate() {
+            for gzip in [true, false] {
+                let hold = n as u64 * 2 + u64::from(gzip);
+                let reply = ask(&origin, &ca, script, gzip, hold);
+                assert_eq!(reply.status, 200, "{}", script.name);
+                assert_eq!(reply.body, origin::coded(script, gzip), "{}", script.name);
+                assert_eq!(reply.head.field("content-encoding"), gzip.then_some("gzip"));
+                assert_eq!(origin.holds().was_seen_in_time(hold), script.truth.stream, "{}", script.name);
+            }
+        }
+        assert_eq!(origin.seen().len(), script::all().len() * 2);
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        let times = [9, 1, 5].map(Duration::from_micros);
+        assert_eq!(median(&times), Duration::from_micros(5));
+        assert_eq!(median(&[]), Duration::ZERO);
+    }
+}

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use socket2::SockRef;
-use tollgate::demo::http1::Head;
+use tollgate::demo::http1::{Body, Head};
 
 /// Silence after which a read fails.
 pub const PATIENCE: Duration = Duration::from_secs(8);
@@ -99,8 +99,23 @@ impl Client {
         self.response().expect("a response")
     }
 
-    /// The data of the next chunk of a chunked body.
-    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+    /// The next `n` bytes of data of a chunked body, however it is cut into chunks; it may give more.
+    pub fn chunked_data(&mut self, n: usize) -> io::Result<Vec<u8>> {
+        let mut data = Vec::new();
+        while data.len() < n {
+            data.extend(self.chunk()?);
+        }
+        Ok(data)
+    }
+
+    /// The end of a chunked body, and what data still came before it.
+    pub fn chunked_end(&mut self) -> io::Result<Vec<u8>> {
+        let mut data = Vec::new();
+        Body::Chunked.read(&mut self.pipe, &mut |piece| data.extend_from_slice(piece))?;
+        Ok(data)
+    }
+
+    fn chunk(&mut self) -> io::Result<Vec<u8>> {
         let mut size = String::new();
         self.pipe.read_line(&mut size)?;
         let size = usize::from_str_radix(size.trim_end(), 16).map_err(io::Error::other)?;

@@ -1,6 +1,6 @@
 //! The ledger as a user reads it: with SQL, while the proxy writes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
@@ -23,6 +23,11 @@ impl Ledger {
         Self { file }
     }
 
+    /// The SQLite file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Runs a query.
     pub fn rows(&self, sql: &str) -> Vec<Row> {
         self.try_rows(sql).expect("a readable ledger")
@@ -42,6 +47,15 @@ impl Ledger {
         self.exactly("net_events", "exchange_id", count)
     }
 
+    /// Waits until `net_events` has exactly `count` rows.
+    pub fn net_events_count(&self, count: i64) {
+        let counted = eventually(&format!("{count} rows of net_events"), || {
+            let counted = self.number("SELECT count(*) FROM net_events");
+            (counted >= count).then_some(counted)
+        });
+        assert_eq!(counted, count, "too many rows in net_events");
+    }
+
     /// Waits until `model_calls` has exactly `count` rows, and gives them in the order of their ids.
     pub fn model_calls(&self, count: usize) -> Vec<Row> {
         self.exactly("model_calls", "call_id", count)
@@ -59,7 +73,7 @@ impl Ledger {
     fn try_rows(&self, sql: &str) -> rusqlite::Result<Vec<Row>> {
         let database = Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mut statement = database.prepare(sql)?;
-        let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let row = |row: &rusqlite::Row| {
             let value = |(at, name): (usize, &String)| Ok((name.clone(), row.get(at)?));
             Ok(Row { columns: names.iter().enumerate().map(value).collect::<rusqlite::Result<_>>()? })

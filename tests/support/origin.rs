@@ -206,6 +206,12 @@ impl Conn {
         Ok(self.buffer.drain(..n).collect())
     }
 
+    /// Reads until `pattern` has come, and gives everything up to its end.
+    pub fn read_past(&mut self, pattern: &[u8]) -> io::Result<Vec<u8>> {
+        let end = self.until(0, pattern)?;
+        Ok(self.buffer.drain(..end).collect())
+    }
+
     /// Blocks until the peer closes; bytes that come first are kept among the received ones.
     pub fn until_closed(&mut self) -> io::Result<()> {
         while self.fill()? > 0 {}

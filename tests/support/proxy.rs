@@ -2,18 +2,19 @@
 //!
 //! When it is dropped it is ended by its pid, and a panic anywhere in it fails the test.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::Arc;
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
+use tollgate::demo::proxy::first_address;
 
 use super::certs::Authority;
 use super::ledger::Ledger;
@@ -23,10 +24,10 @@ use super::{SOON, eventually};
 pub struct Setup {
     dir: TempDir,
     /// The authority that signs test origins; the proxy trusts it.
-    pub origins: Authority,
-    user: String,
+    pub origins: Arc<Authority>,
+    user: Option<String>,
     corp: Option<String>,
-    map: Vec<(String, SocketAddr)>,
+    map: BTreeMap<String, SocketAddr>,
     more: String,
 }
 
@@ -40,16 +41,16 @@ pub struct Proxy {
 impl Default for Setup {
     fn default() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let origins = Authority::new(dir.path());
-        let user = "[network]\ndefault = \"allow\"\n".to_owned();
-        Self { dir, origins, user, corp: None, map: Vec::new(), more: String::new() }
+        let origins = Arc::new(Authority::new(dir.path()));
+        let user = Some("[network]\ndefault = \"allow\"\n".to_owned());
+        Self { dir, origins, user, corp: None, map: BTreeMap::new(), more: String::new() }
     }
 }
 
 impl Setup {
     /// The text of `user.toml`; without a word, everything is allowed.
     pub fn user(mut self, text: &str) -> Self {
-        text.clone_into(&mut self.user);
+        self.user = Some(text.to_owned());
         self
     }
 
@@ -61,7 +62,13 @@ impl Setup {
 
     /// Dials `address` for `"host:port"`.
     pub fn map(mut self, host_and_port: &str, address: SocketAddr) -> Self {
-        self.map.push((host_and_port.to_owned(), address));
+        self.map.insert(host_and_port.to_owned(), address);
+        self
+    }
+
+    /// Writes no `[policy]` table: the test brings its own by [`Setup::more`].
+    pub fn without_policy(mut self) -> Self {
+        self.user = None;
         self
     }
 
@@ -76,13 +83,12 @@ impl Setup {
     pub fn start(self) -> Proxy {
         self.write_files();
         let mut child = self.spawn();
-        match listening(&mut child) {
-            Some(address) => Proxy { child, address, setup: self },
-            None => {
-                let status = child.wait().expect("a child");
-                panic!("the proxy did not start ({status}): {}", self.stderr());
-            }
+        if let Some(address) = listening(&mut child) {
+            return Proxy { child, address, setup: self };
         }
+        drop(child.kill());
+        let status = child.wait().expect("a child");
+        panic!("the proxy did not start ({status}): {}", self.stderr());
     }
 
     /// Starts the proxy where it must refuse to; gives its exit status and what it said on stderr.
@@ -119,21 +125,25 @@ impl Setup {
 
     fn write_files(&self) {
         let write = |name: &str, text: &str| fs::write(self.path(name), text).expect("a writable directory");
-        write("user.toml", &self.user);
-        if let Some(corp) = &self.corp {
-            write("corp.toml", corp);
+        for (name, text) in [("user.toml", &self.user), ("corp.toml", &self.corp)] {
+            if let Some(text) = text {
+                write(name, text);
+            }
         }
         write("tollgate.toml", &self.config());
     }
 
     fn config(&self) -> String {
-        let at = |name: &str| format!("{:?}", self.path(name));
+        let quoted = |path: &Path| format!("{:?}", path.to_string_lossy());
+        let at = |name: &str| quoted(&self.path(name));
         let mut text = format!("state_dir = {}\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n", at("state"));
-        let _ = writeln!(text, "[policy]\nuser = {}", at("user.toml"));
+        if self.user.is_some() {
+            let _ = writeln!(text, "[policy]\nuser = {}", at("user.toml"));
+        }
         if self.corp.is_some() {
             let _ = writeln!(text, "corp = {}", at("corp.toml"));
         }
-        let _ = writeln!(text, "[upstream]\nextra_ca_files = [{:?}]", self.origins.file());
+        let _ = writeln!(text, "[upstream]\nextra_ca_files = [{}]", quoted(self.origins.file()));
         text.push_str("[upstream.map]\n");
         for (host_and_port, address) in &self.map {
             let _ = writeln!(text, "{host_and_port:?} = \"{address}\"");
@@ -143,11 +153,6 @@ impl Setup {
 }
 
 impl Proxy {
-    /// A proxy that allows everything.
-    pub fn allowing(map: &[(&str, SocketAddr)], setup: Setup) -> Self {
-        map.iter().fold(setup, |setup, (host, address)| setup.map(host, *address)).start()
-    }
-
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -212,11 +217,11 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
-        if !thread::panicking() {
-            let said = self.stderr();
-            assert!(!said.contains("panicked at"), "the proxy panicked:\n{said}");
+        let said = self.stderr();
+        if thread::panicking() {
+            eprintln!("the proxy said:\n{said}");
         } else {
-            eprintln!("the proxy said:\n{}", self.stderr());
+            assert!(!said.contains("panicked at"), "the proxy panicked:\n{said}");
         }
     }
 }
@@ -230,19 +235,6 @@ pub fn tollgate(args: &[&str]) -> Output {
         .expect("the built binary")
 }
 
-/// The first TCP address that the child says it listens on; `None` when it ends without.
 fn listening(child: &mut Child) -> Option<SocketAddr> {
-    let stdout = child.stdout.take().expect("a piped stdout");
-    let (send, lines): (_, Receiver<String>) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            drop(send.send(line)); // keeps reading, so that the child never blocks on a full pipe
-        }
-    });
-    loop {
-        let line = lines.recv_timeout(SOON).ok()?;
-        if let Some(address) = line.strip_prefix("listening on ") {
-            return address.trim_start_matches("tcp://").parse().ok();
-        }
-    }
+    first_address(child.stdout.take().expect("a piped stdout"), SOON * 2)
 }

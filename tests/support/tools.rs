@@ -41,7 +41,12 @@ pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
         fs::copy(&wanted, place.join("package.json")).map_err(|error| error.to_string())?;
         run(Command::new(npm).args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&place))
     };
-    installed(&place, &wanted, "the Node SDKs", install).then_some((node, place))
+    let ready = installed(&place, &wanted, "the Node SDKs", install);
+    if ready {
+        // Node looks for packages beside the script, so the script goes to the packages.
+        fs::copy(clients().join("node_sdks.mjs"), place.join("node_sdks.mjs")).expect("a writable directory");
+    }
+    ready.then_some((node, place))
 }
 
 /// Where the client scripts lie.

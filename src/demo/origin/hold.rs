@@ -40,7 +40,7 @@ impl Holds {
 
     /// Whether the client saw the first event while the answer was held.
     pub fn was_seen_in_time(&self, id: u64) -> bool {
-        self.with(id, |hold| hold.released && !hold.timed_out)
+        self.with(id, |hold| hold.sent.is_some() && hold.released && !hold.timed_out)
     }
 
     /// Notes the moment just before the first event is written.
