@@ -132,7 +132,7 @@ fn config(place: &Place, state: &Path, origin: SocketAddr, origin_ca: &Path) -> 
     let quoted = |path: &Path| format!("{:?}", path.to_string_lossy());
     let mut text = format!(
         "state_dir = {}\n\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n\n\
-         [policy]\nuser = {:?}\ncorp = {:?}\n\n[upstream]\nextra_ca_files = [{}]\n\n[upstream.map]\n",
+         [policy]\nuser = {}\ncorp = {}\n\n[upstream]\nextra_ca_files = [{}]\n\n[upstream.map]\n",
         quoted(state),
         quoted(&place.join("user.toml")),
         quoted(&place.join("corp.toml")),
@@ -146,4 +146,25 @@ fn config(place: &Place, state: &Path, origin: SocketAddr, origin_ca: &Path) -> 
         let _ = writeln!(text, "\"{host}:443\" = \"{origin}\"");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Overrides};
+
+    #[test]
+    fn the_configuration_is_one_that_serve_reads() {
+        let place = Place::new().expect("a private directory");
+        let origin: SocketAddr = "127.0.0.1:9443".parse().expect("an address");
+        let file = place.join("tollgate.toml");
+        let text = config(&place, &place.join("state"), origin, &place.join("ca.crt"));
+        fs::write(&file, &text).expect("a writable directory");
+        let settings = config::load(Some(&file), &Overrides::default()).expect(&text);
+        assert_eq!(settings.state_dir, place.join("state"));
+        assert_eq!(settings.listeners().len(), 1);
+        assert_eq!(settings.upstream.extra_ca_files, [place.join("ca.crt")]);
+        assert_eq!(settings.policy.user, Some(place.join("user.toml")));
+        assert_eq!(settings.policy.corp, Some(place.join("corp.toml")));
+    }
 }
