@@ -7,3 +7,4 @@ pub mod address;
 pub mod explain;
 pub mod host;
 pub mod http;
+pub mod path;
