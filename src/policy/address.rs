@@ -23,11 +23,12 @@ pub fn check(ip: IpAddr, rules: &AddressRules) -> Result<(), &'static str> {
     let Some(class) = class(ip).filter(|_| !rules.allow_private) else {
         return Ok(());
     };
-    let open = match embedded(ip).map(IpAddr::from) {
-        Some(inner) => excepted(inner, rules) || excepted(ip, rules) && check(inner, rules).is_ok(),
-        None => excepted(ip, rules),
-    };
-    if open { Ok(()) } else { Err(class) }
+    match embedded(ip).map(IpAddr::from) {
+        Some(inner) if excepted(inner, rules) => Ok(()),
+        Some(inner) if excepted(ip, rules) => check(inner, rules),
+        None if excepted(ip, rules) => Ok(()),
+        _ => Err(class),
+    }
 }
 
 fn excepted(ip: IpAddr, rules: &AddressRules) -> bool {

@@ -2,6 +2,8 @@
 
 use core::ops::ControlFlow;
 
+pub(super) mod crc;
+
 /// One content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coding {
