@@ -95,7 +95,7 @@ const TOO_MANY_ERRORS: u64 = 100;
 /// Runs one scenario and prints its figures as one JSON line.
 pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let mut load = Load::new(args)?;
-    load.until(|load| load.opened >= load.args.connections, Duration::from_secs(60))?;
+    load.until(|load| load.opened >= load.args.connections, Duration::from_secs(120))?;
     load.pass(load.args.warm)?;
     load.sample = Sample::default();
     let (start, cpu) = (Instant::now(), sample::cpu_us(&load.args.pids));
