@@ -6,7 +6,6 @@
 //! - [`server`]: a TLS server configuration for each host, from a bounded cache.
 //! - [`bundle`]: system roots and ours in one PEM file, merged with what a user already had.
 //! - [`environment`]: the variables and files by which each runtime is told to trust that bundle.
-//! - [`file`]: files that appear whole or not at all.
 //!
 //! It refuses to use a CA that others can read, that has expired, that is no CA or does not fit its key. It never
 //! reads a clock: the wall clock comes in as an argument, in Unix microseconds.
@@ -26,6 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use authority::Authority;
+pub use bundle::Bundle;
 pub use facts::Facts;
 pub use server::{MintOptions, Minter};
 

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::mint::{self, LeafKey, Signer, Validity};
-use super::{CertError, Facts, file};
+use super::{CertError, Facts, facts, file};
 use crate::policy::host::Host;
 
 const DAY: i64 = 86_400;
@@ -54,7 +54,7 @@ impl Authority {
         }
     }
 
-    /// Makes a CA in a directory (made too, mode 0700), constrained to the given domains where there are any.
+    /// Makes a CA in a directory (made too), constrained to the given domains where there are any.
     /// [`CertError::Exists`] where there is one.
     pub fn create(dir: &Path, permitted: &[Host], now_wall_us: i64) -> Result<Self, CertError> {
         let paths = Paths::in_dir(dir);
@@ -71,9 +71,10 @@ impl Authority {
 
     /// Opens a CA from its two files and checks everything.
     pub fn open(paths: &Paths, now_wall_us: i64) -> Result<Self, CertError> {
-        let cert_pem = must_read(&paths.cert)?;
+        let cert_pem = facts::certificate_text(&paths.cert)?;
         refuse_exposed(&paths.key)?;
-        Self::load(&cert_pem, &must_read(&paths.key)?, now_wall_us)
+        let key_pem = file::read(&paths.key)?.ok_or_else(|| CertError::Missing(paths.key.clone()))?;
+        Self::load(&cert_pem, &key_pem, now_wall_us)
     }
 
     /// Takes a CA from PEM texts and checks everything but the files' permissions. The first certificate signs; where
@@ -156,10 +157,6 @@ fn write_new(paths: &Paths, permitted: &[Host], now_wall_us: i64) -> Result<(), 
     file::write(&paths.cert, cert.as_bytes(), file::PUBLIC)
 }
 
-fn must_read(path: &Path) -> Result<String, CertError> {
-    file::read(path)?.ok_or_else(|| CertError::Missing(path.to_owned()))
-}
-
 fn refuse_exposed(key: &Path) -> Result<(), CertError> {
     match fs::metadata(key) {
         Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
@@ -192,6 +189,120 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match found {
         Ok(certs) if !certs.is_empty() => Ok(certs),
-        _ => Err(CertError::Unusable("the certificate file holds no certificate in PEM form")),
+        _ => Err(facts::NO_PEM),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+pub(super) mod tests {
+    use super::*;
+
+    /// 2026-07-01, in Unix microseconds.
+    pub(in crate::cert) const NOW: i64 = 1_782_864_000_000_000;
+    const DAY_US: i64 = DAY * 1_000_000;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn p36_the_ca_is_private_and_stable_over_restarts() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().join("a/b");
+        let first = Authority::open_or_create(&state, NOW).unwrap();
+        let second = Authority::open_or_create(&state, NOW + DAY_US).unwrap();
+        assert_eq!(first.facts(), second.facts());
+        let paths = Paths::in_dir(&state);
+        assert_eq!((mode(&paths.key), mode(&paths.cert)), (0o600, 0o644));
+    }
+
+    #[test]
+    fn p36_processes_that_start_at_once_get_one_ca() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Authority::open_or_create(dir.path(), NOW).unwrap().facts().fingerprint;
+        let prints: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(prints.iter().all(|print| *print == prints[0]));
+    }
+
+    #[test]
+    fn a_crash_between_key_and_certificate_is_mended() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = Authority::open_or_create(dir.path(), NOW).unwrap();
+        fs::remove_file(dir.path().join("ca.crt")).unwrap();
+        let after = Authority::open_or_create(dir.path(), NOW).unwrap();
+        assert_eq!(before.facts().public_key_der, after.facts().public_key_der);
+        assert_eq!(before.facts().subject_der, after.facts().subject_der, "old leaves still chain");
+    }
+
+    #[test]
+    fn a_ca_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        Authority::create(dir.path(), &[], NOW).unwrap();
+        let before = fs::read(dir.path().join("ca.crt")).unwrap();
+        assert!(matches!(Authority::create(dir.path(), &[], NOW), Err(CertError::Exists(_))));
+        assert_eq!(fs::read(dir.path().join("ca.crt")).unwrap(), before);
+    }
+
+    #[test]
+    fn p36_a_key_that_others_can_touch_is_refused_with_the_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        Authority::open_or_create(dir.path(), NOW).unwrap();
+        let key = dir.path().join("ca.key");
+        for mode in [0o640, 0o604, 0o602, 0o620, 0o666] {
+            fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+            let error = Authority::open_or_create(dir.path(), NOW).err().unwrap().to_string();
+            assert!(error.contains(&format!("chmod 600 {}", key.display())), "{mode:o}: {error}");
+        }
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(Authority::open_or_create(dir.path(), NOW).is_ok());
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        Authority::open_or_create(dir.path(), NOW).unwrap();
+        fs::remove_file(dir.path().join("ca.key")).unwrap();
+        assert!(matches!(Authority::open_or_create(dir.path(), NOW), Err(CertError::Missing(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_a_ca_is_refused() {
+        let key = mint::new_key().unwrap();
+        let valid = Validity { not_before: 1_000, not_after: 2_000 };
+        let cert = mint::self_signed(&key, &[], valid).unwrap();
+        let at = |second: i64| Authority::load(&cert, &key, second * 1_000_000).err();
+        assert!(at(1_500).is_none());
+        assert!(matches!(at(999), Some(CertError::NotYetValid(1_000))));
+        assert!(matches!(at(2_000), Some(CertError::Expired(2_000))));
+
+        let refusal =
+            |cert: &str, key: &str| Authority::load(cert, key, 1_500_000_000).err().unwrap().to_string();
+        let other = mint::new_key().unwrap();
+        assert!(refusal(&cert, &other).contains("does not belong"));
+        assert!(refusal(&cert, "nonsense").contains("no unencrypted private key"));
+        assert!(refusal("nonsense", &key).contains("no certificate"));
+    }
+
+    #[test]
+    fn a_leaf_is_no_ca() {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::open_or_create(dir.path(), NOW).unwrap();
+        let host = Host::parse(b"leaf.example").unwrap();
+        let valid = Validity { not_before: 0, not_after: i64::MAX };
+        let (leaf, _) = authority.sign(&host, &LeafKey::generate().unwrap(), valid).unwrap();
+        let refused = refuse_unfit(&Facts::parse(&leaf).unwrap(), NOW).unwrap_err().to_string();
+        assert!(refused.contains("no CA certificate"), "{refused}");
+    }
+
+    #[test]
+    fn constraints_are_in_the_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let domain = Host::parse(b"example.com").unwrap();
+        let authority = Authority::create(dir.path(), &[domain], NOW).unwrap();
+        assert_eq!(authority.facts().constraints, ["example.com"]);
     }
 }

@@ -34,9 +34,10 @@ pub(super) fn write_if_changed(path: &Path, content: &[u8], mode: u32) -> Result
     write(path, content, mode).map(|()| true)
 }
 
-/// Makes a directory for its owner alone, with its parents, where there is none.
+/// Makes a directory with its parents, where there is none. Others may look in (tools of other users read the bundle);
+/// what they must not read has a mode of its own.
 pub(super) fn make_dir(dir: &Path) -> Result<(), CertError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(CertError::io("create", dir))
+    DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(CertError::io("create", dir))
 }
 
 /// Reads a text file; `None` where there is none.

@@ -5,7 +5,6 @@
 //! session cache of its own, so a session made under one trust is never resumed under another. There is no switch that
 //! turns verification off (P28).
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, ClientConfig, PeerIncompatible, RootCertStore, SupportedProtocolVersion};
 
-use crate::policy::host::Host;
+use crate::policy::host::{Host, HostPattern};
 
 /// Servers whose sessions a variant remembers.
 const SESSIONS: usize = 256;
@@ -42,7 +41,7 @@ pub struct TrustOptions {
     pub extra_ca_files: Vec<PathBuf>,
     /// For hosts that have no version of their own.
     pub min_tls: MinTls,
-    /// Hosts with something of their own.
+    /// Hosts with something of their own, in order.
     pub hosts: Vec<HostTrust>,
 }
 
@@ -52,11 +51,11 @@ impl Default for TrustOptions {
     }
 }
 
-/// What one host has of its own.
+/// What some hosts have of their own.
 #[derive(Clone, Debug)]
 pub struct HostTrust {
-    /// Exactly this host.
-    pub host: Host,
+    /// Which hosts; the first entry that matches is used.
+    pub hosts: HostPattern,
     /// PEM files with the only roots for it; none: those of everybody.
     pub ca_files: Vec<PathBuf>,
     /// The certificate to show it.
@@ -85,8 +84,8 @@ pub enum TrustError {
     NoKey(PathBuf),
     /// No root at all: every origin would be refused.
     NoRoots,
-    /// The same host stands twice.
-    Twice(Host),
+    /// The same pattern stands twice.
+    Twice(HostPattern),
     /// The TLS library refuses; its own words.
     Tls(String),
 }
@@ -100,7 +99,7 @@ impl fmt::Display for TrustError {
             }
             Self::NoKey(path) => write!(f, "{} holds no unencrypted private key in PEM form", path.display()),
             Self::NoRoots => f.write_str("no root certificate is left to verify origins with"),
-            Self::Twice(host) => write!(f, "{} has two trust entries", host.as_str()),
+            Self::Twice(hosts) => write!(f, "{hosts} has two trust entries"),
             Self::Tls(why) => write!(f, "TLS towards origins: {why}"),
         }
     }
@@ -118,7 +117,8 @@ impl From<rustls::Error> for TrustError {
 pub struct Trust {
     /// The first is everybody's.
     variants: Vec<Arc<ClientConfig>>,
-    hosts: HashMap<Arc<str>, u32>,
+    /// Pattern and variant of those that have one of their own; few, so that a walk is cheap.
+    hosts: Vec<(HostPattern, u32)>,
 }
 
 impl Trust {
@@ -128,11 +128,12 @@ impl Trust {
         let roots = Arc::new(roots(options)?);
         let common = Variant { roots: Arc::clone(&roots), min_tls: options.min_tls, client: None };
         let mut variants = vec![common.config(&provider)?];
-        let mut hosts = HashMap::new();
+        let mut hosts: Vec<(HostPattern, u32)> = Vec::new();
         for own in &options.hosts {
-            if hosts.insert(own.host.shared(), variants.len() as u32).is_some() {
-                return Err(TrustError::Twice(own.host.clone()));
+            if hosts.iter().any(|(pattern, _)| *pattern == own.hosts) {
+                return Err(TrustError::Twice(own.hosts.clone()));
             }
+            hosts.push((own.hosts.clone(), variants.len() as u32));
             variants.push(variant_of(own, &roots, options.min_tls)?.config(&provider)?);
         }
         Ok(Self { variants, hosts })
@@ -145,7 +146,7 @@ impl Trust {
 
     /// Which variant that is, for the pool: connections of different variants are never exchanged.
     pub fn key(&self, host: &Host) -> u32 {
-        self.hosts.get(host.as_str()).copied().unwrap_or(0)
+        self.hosts.iter().find(|(pattern, _)| pattern.matches(host)).map_or(0, |(_, variant)| *variant)
     }
 }
 

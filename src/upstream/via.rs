@@ -4,9 +4,9 @@
 //! directly instead.
 
 use core::fmt;
-use core::net::IpAddr;
 
-use crate::policy::host::Host;
+use crate::policy::address::Cidr;
+use crate::policy::host::{Host, HostError, HostPattern};
 
 /// The longest head of a proxy's answer.
 pub const HEAD_MAX: usize = 16 << 10;
@@ -37,12 +37,12 @@ impl ViaOptions {
             _ => return Err(ViaUrlError::Scheme),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
-        if authority.contains('@') {
-            return Err(ViaUrlError::Credentials);
-        }
-        let (host, port) = split_port(authority).ok_or(ViaUrlError::Port)?;
+        let (host, port) = Host::parse_authority(authority.as_bytes()).map_err(|error| match error {
+            HostError::Userinfo => ViaUrlError::Credentials,
+            other => ViaUrlError::Host(other),
+        })?;
         Ok(Self {
-            host: Host::parse(host.as_bytes()).map_err(|_| ViaUrlError::Host)?,
+            host,
             port: port.unwrap_or(default_port),
             tls,
             authorization: credentials.map(|pair| basic(pair.trim_end_matches(['\r', '\n'])).into()),
@@ -70,20 +70,19 @@ pub enum ViaUrlError {
     Scheme,
     /// User and password stand in the URL.
     Credentials,
-    /// The host is none, or something follows it.
-    Host,
-    /// The port is no number from 1 to 65535.
-    Port,
+    /// The host or the port is none, or something follows it.
+    Host(HostError),
 }
 
 impl fmt::Display for ViaUrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Scheme => "must begin with http:// or https://",
-            Self::Credentials => "must not hold credentials; give them in a file or an environment variable",
-            Self::Host => "holds no valid host, or a path after it",
-            Self::Port => "has a port that is no number from 1 to 65535",
-        })
+        match self {
+            Self::Scheme => f.write_str("the proxy must begin with http:// or https://"),
+            Self::Credentials => {
+                f.write_str("credentials do not belong in a URL; give them in a file or the environment")
+            }
+            Self::Host(why) => write!(f, "{why}"),
+        }
     }
 }
 
@@ -140,11 +139,7 @@ pub struct ViaError {
 impl Via {
     /// The machine, and the request to send first.
     pub fn new(options: &ViaOptions, host: &Host, port: u16) -> (Self, Vec<u8>) {
-        let authority = match host.ip() {
-            Some(IpAddr::V6(_)) => format!("[{}]:{port}", host.as_str()),
-            _ => format!("{}:{port}", host.as_str()),
-        };
-        let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
+        let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n");
         if let Some(value) = &options.authorization {
             request.push_str("Proxy-Authorization: ");
             request.push_str(value);
@@ -229,18 +224,18 @@ struct Entry {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Hosts {
-    All,
-    Within(Host),
-    Below(Host),
-    Network(IpAddr, u8),
+    Named(HostPattern),
+    In(Cidr),
 }
 
 impl NoProxy {
     /// Reads the entries; the first that means nothing is the error.
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, NoProxyError> {
-        let parsed =
-            entries.into_iter().map(|text| entry(text.trim()).ok_or_else(|| NoProxyError(text.to_owned())));
-        parsed.collect::<Result<_, _>>().map(Self)
+        let mut list = Vec::new();
+        for text in entries {
+            list.extend(entry(text.trim()).ok_or_else(|| NoProxyError(text.to_owned()))?);
+        }
+        Ok(Self(list))
     }
 
     /// Whether this origin is reached directly.
@@ -264,59 +259,29 @@ impl std::error::Error for NoProxyError {}
 impl Hosts {
     fn hold(&self, host: &Host) -> bool {
         match self {
-            Self::All => true,
-            Self::Within(name) => name == host || is_below(host, name),
-            Self::Below(name) => is_below(host, name),
-            Self::Network(network, bits) => host.ip().is_some_and(|ip| in_network(ip, *network, *bits)),
+            Self::Named(pattern) => pattern.matches(host),
+            Self::In(network) => host.ip().is_some_and(|ip| network.contains(ip)),
         }
     }
 }
 
-fn entry(text: &str) -> Option<Entry> {
-    if let Some((address, bits)) = text.split_once('/') {
-        let network: IpAddr = address.parse().ok()?;
-        let bits: u8 = bits.parse().ok()?;
-        let fits = bits <= if network.is_ipv4() { 32 } else { 128 };
-        return fits.then_some(Entry { hosts: Hosts::Network(network, bits), port: None });
+/// One or two entries: a bare name stands for itself and for all below it.
+fn entry(text: &str) -> Option<Vec<Entry>> {
+    let named = |pattern, port| Entry { hosts: Hosts::Named(pattern), port };
+    if text == "*" {
+        return Some(vec![named(HostPattern::Any, None)]);
     }
-    let (name, port) = split_port(text)?;
-    let below = name.strip_prefix("*.").or_else(|| name.strip_prefix('.'));
-    let hosts = match below {
-        _ if name == "*" => Hosts::All,
-        Some(suffix) => Hosts::Below(Host::parse(suffix.as_bytes()).ok()?),
-        None => Hosts::Within(Host::parse(name.as_bytes()).ok()?),
-    };
-    Some(Entry { hosts, port })
-}
-
-/// `host`, `host:port`, `[v6]:port` or a bare IPv6 address.
-fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
-    let bare_v6 = text.parse::<IpAddr>().is_ok();
-    match text.rsplit_once(':') {
-        Some((host, port)) if !bare_v6 && !port.ends_with(']') => {
-            let port = port.parse().ok().filter(|port| *port != 0)?;
-            Some((host, Some(port)))
-        }
-        _ => Some((text, None)),
+    if let Some(network) = Cidr::parse(text) {
+        return Some(vec![Entry { hosts: Hosts::In(network), port: None }]);
     }
-}
-
-fn is_below(host: &Host, name: &Host) -> bool {
-    let above = host.as_str().strip_suffix(name.as_str());
-    host.ip().is_none() && above.is_some_and(|above| above.len() > 1 && above.ends_with('.'))
-}
-
-fn in_network(ip: IpAddr, network: IpAddr, bits: u8) -> bool {
-    match (ip, network) {
-        (IpAddr::V4(ip), IpAddr::V4(network)) => {
-            let differ = u32::from(ip) ^ u32::from(network);
-            differ.checked_shr(32 - u32::from(bits)).unwrap_or(0) == 0
-        }
-        (IpAddr::V6(ip), IpAddr::V6(network)) => {
-            let differ = u128::from(ip) ^ u128::from(network);
-            differ.checked_shr(128 - u32::from(bits)).unwrap_or(0) == 0
-        }
-        _ => false,
+    let suffix = text.strip_prefix("*.").or_else(|| text.strip_prefix('.'));
+    let (host, port) = Host::parse_authority(suffix.unwrap_or(text).as_bytes()).ok()?;
+    let below = named(HostPattern::Below(host.clone()), port);
+    match (suffix, host.ip()) {
+        (Some(_), Some(_)) => None,
+        (Some(_), None) => Some(vec![below]),
+        (None, Some(_)) => Some(vec![named(HostPattern::Exact(host), port)]),
+        (None, None) => Some(vec![named(HostPattern::Exact(host), port), below]),
     }
 }
 
@@ -417,9 +382,10 @@ mod tests {
             ("socks5://x", ViaUrlError::Scheme),
             ("proxy:3128", ViaUrlError::Scheme),
             ("http://u:p@x", ViaUrlError::Credentials),
-            ("http://x:0", ViaUrlError::Port),
-            ("http://x:99999", ViaUrlError::Port),
-            ("http://", ViaUrlError::Host),
+            ("http://x:0", ViaUrlError::Host(HostError::Port)),
+            ("http://x:99999", ViaUrlError::Host(HostError::Port)),
+            ("http://", ViaUrlError::Host(HostError::Empty)),
+            ("http://x/path", ViaUrlError::Host(HostError::Illegal)),
         ] {
             assert_eq!(parse(url), Err(error), "{url}");
         }

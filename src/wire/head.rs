@@ -31,7 +31,7 @@ mod tests;
 pub(in crate::wire) use syntax::is_tchar;
 
 pub use error::HeadError;
-pub use fields::{Fields, is_trailer};
+pub use fields::Fields;
 pub use method::{Method, Token};
 pub use request::{RequestHead, parse_request};
 pub use response::{ResponseHead, parse_response};

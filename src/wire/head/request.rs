@@ -35,6 +35,13 @@ pub struct RequestHead {
 }
 
 impl RequestHead {
+    /// Forgets target and fields, and gives back what memory an unusually large head took. For connections that go
+    /// idle; reading does it by itself.
+    pub fn clear(&mut self) {
+        self.target.clear();
+        self.fields.clear();
+    }
+
     /// The path as sent, without the query: `/` where an absolute target has none, empty for CONNECT.
     pub fn path(&self) -> &[u8] {
         self.target.path()
@@ -57,9 +64,9 @@ impl RequestHead {
 }
 
 /// Reads `head`, exactly one as [`super::HeadScan`] found it: empty lines before it and the one at its end included.
-/// On an error `out` holds a part of it, enough for a record.
+/// On an error `out` holds what was read of it, for the record; nothing if the target is empty.
 pub fn parse_request(head: &[u8], out: &mut RequestHead, limits: &HeadLimits) -> Result<(), HeadError> {
-    out.fields.clear();
+    out.clear();
     let (line, block) = first_line(head)?;
     if line.len() > limits.request_line {
         return Err(HeadError::RequestLineTooLong);
@@ -97,8 +104,10 @@ fn read_line(line: &[u8], out: &mut RequestHead) -> Result<(), HeadError> {
         return Err(shape());
     }
     out.method = Method::parse(method)?;
-    out.version = read_version(version)?;
-    out.form = out.target.read(target, out.method)?;
+    let version = read_version(version);
+    let form = out.target.read(target, out.method);
+    out.version = version?;
+    out.form = form?;
     Ok(())
 }
 

@@ -29,6 +29,13 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
+    /// Forgets reason and fields, as [`super::RequestHead::clear`] does.
+    pub fn clear(&mut self) {
+        self.reason.clear();
+        self.reason.shrink_to(64);
+        self.fields.clear();
+    }
+
     /// The reason phrase as sent, empty where there is none.
     pub fn reason(&self) -> &[u8] {
         &self.reason
@@ -47,8 +54,7 @@ pub fn parse_response(
     out: &mut ResponseHead,
     limits: &HeadLimits,
 ) -> Result<(), HeadError> {
-    out.fields.clear();
-    out.reason.clear();
+    out.clear();
     let (line, block) = syntax::split_line(head)?;
     let end = if line.ends_with(b"\r") { LineEnd::CrLf } else { LineEnd::Lf };
     read_status_line(end.strip(line)?, out)?;

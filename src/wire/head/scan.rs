@@ -58,6 +58,11 @@ impl HeadScan {
         *self = if self.response { Self::for_response() } else { Self::new() };
     }
 
+    #[cfg(test)]
+    pub(super) fn seen(&self) -> usize {
+        self.seen
+    }
+
     /// Looks at what was added to `buffer` since the last call. Gives the head's length, counted from the buffer's
     /// front with leading empty lines and the empty line at its end, or `None` while it is not complete.
     pub fn find(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Option<usize>, HeadError> {

@@ -11,6 +11,9 @@ use memchr::{memchr, memchr2};
 
 use super::{HeadError, Method, syntax};
 
+/// Bytes for which [`Target::clear`] keeps memory.
+const KEPT: usize = 1 << 10;
+
 /// The four forms of a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
@@ -77,12 +80,18 @@ impl Target {
         if self.authority.is_empty() { None } else { Some(&self.raw[self.authority.clone()]) }
     }
 
+    /// Forgets it, and keeps a typical target's memory.
+    pub(super) fn clear(&mut self) {
+        self.raw.clear();
+        self.raw.shrink_to(KEPT);
+        (self.authority, self.path, self.query, self.implied) = (0..0, 0..0, None, b"");
+    }
+
     /// Reads `raw`, all between the two spaces of a request line.
     pub(super) fn read(&mut self, raw: &[u8], method: Method) -> Result<Form, HeadError> {
+        self.clear();
         check_bytes(raw)?;
-        self.raw.clear();
         self.raw.extend_from_slice(raw);
-        (self.authority, self.path, self.query, self.implied) = (0..0, 0..0, None, b"");
         if method == Method::Connect {
             return self.read_connect();
         }
