@@ -110,6 +110,12 @@ pub struct TapReport {
     pub off: Option<String>,
 }
 
+impl std::fmt::Debug for Tap {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Tap").field("off", &self.off).finish_non_exhaustive()
+    }
+}
+
 impl Tap {
     /// A tap for the answer to a model call; `cap` bounds what it may hold.
     pub fn new(detected: &Detected, head: TapHead<'_>, cap: usize) -> Self {
@@ -155,9 +161,7 @@ impl Tap {
     /// Ends the tap; `complete` when the origin ended its body properly.
     pub fn end(mut self, complete: bool, elapsed_us: u64) -> TapReport {
         if let (None, Some(decoder), true) = (&self.off, &mut self.decoder, complete) {
-            let observer = &mut self.observer;
-            let mut out = |piece: &[u8]| observer.read(piece, elapsed_us, u64::MAX);
-            let trouble = decoder.finish(&mut out).err().map(|error| error.as_str());
+            let trouble = decoder.finish().err().map(|error| error.as_str());
             self.stop(trouble);
         }
         let complete = complete && self.off.is_none();

@@ -21,6 +21,12 @@ struct Body {
     trouble: Option<String>,
 }
 
+impl std::fmt::Debug for RequestTap {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("RequestTap").field("off", &self.off).finish_non_exhaustive()
+    }
+}
+
 impl RequestTap {
     /// A tap for one request.
     pub fn new(detected: &Detected, content_encoding: Option<&[u8]>) -> Self {
@@ -52,8 +58,7 @@ impl RequestTap {
     /// What was learnt; `complete` when the whole body passed.
     pub fn end(mut self, complete: bool) -> RequestFacts {
         if let (None, Some(decoder), true) = (&self.off, &mut self.decoder, complete) {
-            let body = &mut self.body;
-            let decoded = decoder.finish(&mut |piece: &[u8]| body.read(piece, u64::MAX));
+            let decoded = decoder.finish();
             self.off = decoded.err().map(|error| error.as_str().to_owned());
         }
         self.body.reader.end(self.off)
