@@ -182,6 +182,56 @@ fn first_token_is_the_first_generated_content_of_a_stream() {
     assert_eq!(tap.end(true, 30).calls[0].first_token_us, Some(20));
 }
 
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut crc = u32::MAX;
+    for byte in plain {
+        crc ^= u32::from(*byte);
+        (0..8).for_each(|_| crc = crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()));
+    }
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let body = miniz_oxide::deflate::compress_to_vec(plain, 6);
+    [&header[..], &body, &(!crc).to_le_bytes(), &(plain.len() as u32).to_le_bytes()].concat()
+}
+
+#[test]
+fn lesson_6_coded_answers_are_read_like_plain_ones() {
+    for fixture in FIXTURES {
+        let plain = fixture.body.as_bytes();
+        let half = plain.len() / 2;
+        let codings: [(&[u8], Vec<u8>); 4] = [
+            (b"gzip", gzip(plain)),
+            (b"gzip", [gzip(&plain[..half]), gzip(&plain[half..])].concat()),
+            (b"deflate", miniz_oxide::deflate::compress_to_vec_zlib(plain, 6)),
+            (b"deflate", miniz_oxide::deflate::compress_to_vec(plain, 6)),
+        ];
+        for (coding, body) in codings {
+            let report = run(fixture, &body, std::iter::repeat(1), Some(coding), true);
+            assert_eq!(tell(&report), fixture.truth, "{}", fixture.name);
+            assert_eq!((report.decoded, report.off), (Some(plain.len() as u64), None), "{}", fixture.name);
+        }
+    }
+}
+
+#[test]
+fn lesson_9_a_corrupt_body_turns_the_tap_off_and_keeps_what_was_seen() {
+    let fixture = &FIXTURES[0];
+    let mut body = gzip(fixture.body.as_bytes());
+    let end = body.len();
+    body[end - 6] ^= 1;
+    let report = run(fixture, &body, std::iter::repeat(64), Some(b"gzip"), true);
+    assert!(report.off.is_some());
+    assert_eq!((report.decoded, report.calls[0].response_id.as_deref()), (None, Some("msg_1")));
+}
+
+#[test]
+fn p24_a_compression_bomb_stops_the_tap() {
+    let fixture = &FIXTURES[0];
+    let inner = gzip(&vec![b' '; 64 << 20]);
+    let body = gzip(&inner);
+    let report = run(fixture, &body, std::iter::repeat(1000), Some(b"gzip, gzip"), true);
+    assert_eq!(report.off.as_deref(), Some("compression bomb"));
+}
+
 #[test]
 fn an_unknown_coding_turns_the_tap_off_and_says_why() {
     let fixture = &FIXTURES[0];
