@@ -1,0 +1,312 @@
+//! Whom to believe at the other end: TLS client configurations for origins.
+//!
+//! Roots are the system's, or Mozilla's where the system has none, and the files that the operator adds. A host may
+//! have its own: CA files that replace all roots (a pin), a client certificate, a higher TLS version. Each variant has a
+//! session cache of its own, so a session made under one trust is never resumed under another. There is no switch that
+//! turns verification off (P28).
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::version::{TLS12, TLS13};
+use rustls::{CertificateError, ClientConfig, PeerIncompatible, RootCertStore, SupportedProtocolVersion};
+
+use crate::policy::host::{Host, HostPattern};
+
+/// Servers whose sessions a variant remembers.
+const SESSIONS: usize = 256;
+
+/// The lowest TLS version spoken to an origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MinTls {
+    /// 1.2 and 1.3.
+    #[default]
+    Tls12,
+    /// 1.3 alone.
+    Tls13,
+}
+
+/// What the configuration says about trust.
+#[derive(Clone, Debug)]
+pub struct TrustOptions {
+    /// Use the system's roots (Mozilla's where there are none).
+    pub system: bool,
+    /// PEM files with further roots.
+    pub extra_ca_files: Vec<PathBuf>,
+    /// For hosts that have no version of their own.
+    pub min_tls: MinTls,
+    /// Hosts with something of their own, in order.
+    pub hosts: Vec<HostTrust>,
+}
+
+impl Default for TrustOptions {
+    fn default() -> Self {
+        Self { system: true, extra_ca_files: Vec::new(), min_tls: MinTls::default(), hosts: Vec::new() }
+    }
+}
+
+/// What some hosts have of their own.
+#[derive(Clone, Debug)]
+pub struct HostTrust {
+    /// Which hosts; the first entry that matches is used.
+    pub hosts: HostPattern,
+    /// PEM files with the only roots for it; none: those of everybody.
+    pub ca_files: Vec<PathBuf>,
+    /// The certificate to show it.
+    pub client: Option<ClientCert>,
+    /// Its lowest TLS version; none: that of everybody.
+    pub min_tls: Option<MinTls>,
+}
+
+/// PEM files of a client certificate.
+#[derive(Clone, Debug)]
+pub struct ClientCert {
+    /// The certificate and its intermediates.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// Why trust cannot be set up. Nothing is guessed in its place.
+#[derive(Debug)]
+pub enum TrustError {
+    /// A file cannot be read.
+    Io(PathBuf, io::Error),
+    /// A file holds no certificate, or one that is broken.
+    NoCertificate(PathBuf),
+    /// A file holds no private key.
+    NoKey(PathBuf),
+    /// No root at all: every origin would be refused.
+    NoRoots,
+    /// The same pattern stands twice.
+    Twice(HostPattern),
+    /// The TLS library refuses; its own words.
+    Tls(String),
+}
+
+impl fmt::Display for TrustError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            Self::NoCertificate(path) => {
+                write!(f, "{} holds no usable certificate in PEM form", path.display())
+            }
+            Self::NoKey(path) => write!(f, "{} holds no unencrypted private key in PEM form", path.display()),
+            Self::NoRoots => f.write_str("no root certificate is left to verify origins with"),
+            Self::Twice(hosts) => write!(f, "{hosts} has two trust entries"),
+            Self::Tls(why) => write!(f, "TLS towards origins: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for TrustError {}
+
+impl From<rustls::Error> for TrustError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Tls(error.to_string())
+    }
+}
+
+/// Client configurations for all hosts; shared by all reactors.
+pub struct Trust {
+    /// The first is everybody's.
+    variants: Vec<Arc<ClientConfig>>,
+    /// Pattern and variant of those that have one of their own; few, so that a walk is cheap.
+    hosts: Vec<(HostPattern, u32)>,
+}
+
+impl Trust {
+    /// Reads all files and builds all variants.
+    pub fn new(options: &TrustOptions) -> Result<Self, TrustError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let roots = Arc::new(roots(options)?);
+        let common = Variant { roots: Arc::clone(&roots), min_tls: options.min_tls, client: None };
+        let mut variants = vec![common.config(&provider)?];
+        let mut hosts: Vec<(HostPattern, u32)> = Vec::new();
+        for own in &options.hosts {
+            if hosts.iter().any(|(pattern, _)| *pattern == own.hosts) {
+                return Err(TrustError::Twice(own.hosts.clone()));
+            }
+            hosts.push((own.hosts.clone(), variants.len() as u32));
+            variants.push(variant_of(own, &roots, options.min_tls)?.config(&provider)?);
+        }
+        Ok(Self { variants, hosts })
+    }
+
+    /// The configuration to meet a host with.
+    pub fn client_config(&self, host: &Host) -> Arc<ClientConfig> {
+        Arc::clone(&self.variants[self.key(host) as usize])
+    }
+
+    /// Which variant that is, for the pool: connections of different variants are never exchanged.
+    pub fn key(&self, host: &Host) -> u32 {
+        self.hosts.iter().find(|(pattern, _)| pattern.matches(host)).map_or(0, |(_, variant)| *variant)
+    }
+}
+
+/// The name to send as SNI and to verify: the host's own, an address as an address.
+pub fn server_name(host: &Host) -> Option<ServerName<'static>> {
+    match host.ip() {
+        Some(ip) => Some(ServerName::IpAddress(ip.into())),
+        None => ServerName::try_from(host.as_str().to_owned()).ok(),
+    }
+}
+
+/// What went wrong with TLS, in the ledger's words.
+pub fn fault_label(error: &rustls::Error) -> &'static str {
+    use rustls::Error;
+    match error {
+        Error::InvalidCertificate(why) => certificate_label(why),
+        Error::NoCertificatesPresented => "no certificate",
+        Error::PeerIncompatible(why) => incompatible_label(why),
+        Error::AlertReceived(alert) => alert_label(*alert),
+        Error::NoApplicationProtocol => "no common application protocol",
+        Error::InvalidMessage(_) | Error::PeerSentOversizedRecord => "not TLS, or broken TLS",
+        Error::PeerMisbehaved(_)
+        | Error::InappropriateMessage { .. }
+        | Error::InappropriateHandshakeMessage { .. } => "TLS protocol violation",
+        Error::DecryptError => "TLS record damaged",
+        _ => "TLS failure",
+    }
+}
+
+fn certificate_label(why: &CertificateError) -> &'static str {
+    use CertificateError as C;
+    match why {
+        C::Expired | C::ExpiredContext { .. } => "certificate expired",
+        C::NotValidYet | C::NotValidYetContext { .. } => "certificate not yet valid",
+        C::UnknownIssuer => "certificate from an unknown issuer",
+        C::NotValidForName | C::NotValidForNameContext { .. } => "certificate for another name",
+        C::Revoked => "certificate revoked",
+        C::BadSignature => "certificate signature wrong",
+        C::BadEncoding => "certificate unreadable",
+        C::InvalidPurpose | C::InvalidPurposeContext { .. } => "certificate for another purpose",
+        C::UnsupportedSignatureAlgorithmContext { .. }
+        | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "certificate with a weak or unknown signature"
+        }
+        C::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "certificate self-signed (a CA certificate used by a server)"
+        }
+        _ => "certificate not acceptable",
+    }
+}
+
+fn incompatible_label(why: &PeerIncompatible) -> &'static str {
+    use PeerIncompatible as P;
+    match why {
+        P::ServerDoesNotSupportTls12Or13 | P::ServerTlsVersionIsDisabledByOurConfig => "TLS version too old",
+        _ => "no common TLS parameters",
+    }
+}
+
+fn alert_label(alert: rustls::AlertDescription) -> &'static str {
+    use rustls::AlertDescription as A;
+    match alert {
+        A::ProtocolVersion => "TLS version refused",
+        A::HandshakeFailure | A::InsufficientSecurity => "TLS handshake refused",
+        A::UnrecognisedName => "TLS name refused",
+        A::CertificateRequired => "client certificate required",
+        A::BadCertificate | A::UnknownCA | A::CertificateUnknown | A::CertificateExpired => {
+            "client certificate refused"
+        }
+        A::NoApplicationProtocol => "no common application protocol",
+        A::InternalError => "TLS internal error at the origin",
+        _ => "TLS alert",
+    }
+}
+
+/// What one client configuration is made of.
+struct Variant {
+    roots: Arc<RootCertStore>,
+    min_tls: MinTls,
+    client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+impl Variant {
+    fn config(self, provider: &Arc<CryptoProvider>) -> Result<Arc<ClientConfig>, TrustError> {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+            .with_protocol_versions(versions(self.min_tls))?
+            .with_root_certificates(self.roots);
+        let mut config = match self.client {
+            Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = Resumption::in_memory_sessions(SESSIONS);
+        Ok(Arc::new(config))
+    }
+}
+
+fn versions(min: MinTls) -> &'static [&'static SupportedProtocolVersion] {
+    static FROM_12: [&SupportedProtocolVersion; 2] = [&TLS13, &TLS12];
+    static FROM_13: [&SupportedProtocolVersion; 1] = [&TLS13];
+    match min {
+        MinTls::Tls12 => &FROM_12,
+        MinTls::Tls13 => &FROM_13,
+    }
+}
+
+fn variant_of(own: &HostTrust, common: &Arc<RootCertStore>, min_tls: MinTls) -> Result<Variant, TrustError> {
+    let roots = if own.ca_files.is_empty() {
+        Arc::clone(common)
+    } else {
+        let mut pinned = RootCertStore::empty();
+        add_files(&mut pinned, &own.ca_files)?;
+        Arc::new(pinned)
+    };
+    let client = own.client.as_ref().map(read_client).transpose()?;
+    Ok(Variant { roots, min_tls: own.min_tls.unwrap_or(min_tls), client })
+}
+
+fn read_client(
+    files: &ClientCert,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
+    let key = match PrivateKeyDer::from_pem_file(&files.key) {
+        Ok(key) => key,
+        Err(pem::Error::Io(error)) => return Err(TrustError::Io(files.key.clone(), error)),
+        Err(_) => return Err(TrustError::NoKey(files.key.clone())),
+    };
+    Ok((certificates(&files.cert)?, key))
+}
+
+/// A damaged certificate in the system's store is passed over, as every program does; one that the operator names is not.
+fn roots(options: &TrustOptions) -> Result<RootCertStore, TrustError> {
+    let mut roots = RootCertStore::empty();
+    if options.system {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+    }
+    add_files(&mut roots, &options.extra_ca_files)?;
+    let some_pinned = options.hosts.iter().any(|own| !own.ca_files.is_empty());
+    if roots.is_empty() && !some_pinned {
+        return Err(TrustError::NoRoots);
+    }
+    Ok(roots)
+}
+
+fn add_files(roots: &mut RootCertStore, files: &[PathBuf]) -> Result<(), TrustError> {
+    for file in files {
+        for cert in certificates(file)? {
+            roots.add(cert).map_err(|_| TrustError::NoCertificate(file.clone()))?;
+        }
+    }
+    Ok(())
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
+    match found {
+        Ok(certs) if !certs.is_empty() => Ok(certs),
+        Err(pem::Error::Io(error)) => Err(TrustError::Io(file.to_owned(), error)),
+        _ => Err(TrustError::NoCertificate(file.to_owned())),
+    }
+}
