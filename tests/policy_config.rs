@@ -73,10 +73,12 @@ fn every_key_is_shown_in_its_section() {
 }
 
 fn shows(text: &str, head: &str, key: &str) -> bool {
-    let start = if head.is_empty() { 0 } else { text.find(&format!("\n{head}\n")).expect(head) + head.len() + 2 };
+    let start =
+        if head.is_empty() { 0 } else { text.find(&format!("\n{head}\n")).expect(head) + head.len() + 2 };
     let section = text[start..].split("\n[").next().unwrap_or("");
     let below = [format!("\n[{key}]"), format!("\n[[{key}]]"), format!("{}.{key}]", head.trim_matches(']'))];
-    section.lines().any(|line| line.split(" = ").next() == Some(key)) || below.iter().any(|head| text.contains(head))
+    section.lines().any(|line| line.split(" = ").next() == Some(key))
+        || below.iter().any(|head| text.contains(head))
 }
 
 #[test]
@@ -116,10 +118,16 @@ fn the_command_line_beats_the_file() {
     assert_eq!(settings.listen.len(), 1);
     assert_eq!(settings.listen[0].address.to_string(), "tcp://127.0.0.1:1");
     let admin = settings.admin.expect("an admin listener");
-    assert_eq!((admin.address.to_string(), admin.token_file), ("unix:///run/a.sock".into(), "/other/admin.token".into()));
+    assert_eq!(
+        (admin.address.to_string(), admin.token_file),
+        ("unix:///run/a.sock".into(), "/other/admin.token".into())
+    );
     assert_eq!(settings.state_dir, Path::new("/other"));
     assert_eq!(settings.telemetry.db, Path::new("/db"));
-    assert_eq!((settings.policy.user, settings.policy.corp), (Some(PathBuf::from("u")), Some(PathBuf::from("c"))));
+    assert_eq!(
+        (settings.policy.user, settings.policy.corp),
+        (Some(PathBuf::from("u")), Some(PathBuf::from("c")))
+    );
 }
 
 #[test]
