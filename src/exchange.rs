@@ -105,7 +105,13 @@ pub type Pricing = std::sync::Arc<PriceTable>;
 
 impl Exchange {
     /// Begins an exchange: the head was read, nothing is decided yet.
-    pub fn begin(mut row: NetEvent, now: Now, head: &RequestHead, to: Destination, with: Settings<'_>) -> Self {
+    pub fn begin(
+        mut row: NetEvent,
+        now: Now,
+        head: &RequestHead,
+        to: Destination,
+        with: Settings<'_>,
+    ) -> Self {
         let websocket = head.upgrade == Some(Upgrade::WebSocket);
         describe(&mut row, head, &to, websocket, with.keep_headers);
         let query = Query {

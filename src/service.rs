@@ -54,7 +54,11 @@ pub struct Service {
 
 impl Service {
     /// Starts a proxy. Notices for the operator (ignored fields of the user's policy, …) go to `notice`.
-    pub fn start(settings: Settings, identity: Identity, notice: &mut dyn FnMut(&str)) -> Result<Self, StartError> {
+    pub fn start(
+        settings: Settings,
+        identity: Identity,
+        notice: &mut dyn FnMut(&str),
+    ) -> Result<Self, StartError> {
         let policy = load_policy(&settings, notice).map_err(failed)?;
         make_state_dir(&settings)?;
         let authority = Authority::open_or_create(&settings.state_dir, wall_clock()).map_err(failed)?;
@@ -125,7 +129,10 @@ impl Service {
 /// How long the ledger may take to write out its queue at the end.
 const FLUSH: Micros = 10_000_000;
 
-fn load_policy(settings: &Settings, notice: &mut dyn FnMut(&str)) -> Result<crate::policy::Policy, ConfigError> {
+fn load_policy(
+    settings: &Settings,
+    notice: &mut dyn FnMut(&str),
+) -> Result<crate::policy::Policy, ConfigError> {
     let files = &settings.policy;
     let loaded = config::policy::load(files.user.as_deref(), files.corp.as_deref())?;
     loaded.notices.iter().for_each(|line| notice(line));
@@ -203,9 +210,8 @@ fn via_options(settings: &Settings) -> Result<Option<ViaOptions>, StartError> {
 
 fn read_credentials(from: &Credentials) -> Result<String, StartError> {
     let whole = match from {
-        Credentials::Env(name) => {
-            std::env::var(name).map_err(|error| failed(format!("the corporate proxy's credentials, ${name}: {error}")))?
-        }
+        Credentials::Env(name) => std::env::var(name)
+            .map_err(|error| failed(format!("the corporate proxy's credentials, ${name}: {error}")))?,
         Credentials::File(path) => read_file(path)?,
     };
     Ok(whole.lines().next().unwrap_or_default().to_owned())

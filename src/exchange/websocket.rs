@@ -42,7 +42,9 @@ impl Frames {
         _now: Now,
         _events: &mut Vec<Event>,
     ) {
-        let Some(mut walker) = (if from_guest { self.guest.take() } else { self.origin.take() }) else { return };
+        let Some(mut walker) = (if from_guest { self.guest.take() } else { self.origin.take() }) else {
+            return;
+        };
         let facts = &mut self.facts;
         let outcome = walker.push(bytes, &mut |event| match event {
             WsEvent::Message { .. } | WsEvent::Oversized { .. } => *messages(facts, from_guest) += 1,

@@ -58,7 +58,13 @@ pub struct Counters {
 
 impl Shared {
     /// Puts together what reactors share.
-    pub fn new(template: World, resolver: Resolver, trust: Trust, via: Option<ViaOptions>, map: AddressMap) -> Self {
+    pub fn new(
+        template: World,
+        resolver: Resolver,
+        trust: Trust,
+        via: Option<ViaOptions>,
+        map: AddressMap,
+    ) -> Self {
         Self {
             policy: ArcSwap::from(Arc::clone(&template.policy)),
             template,
@@ -153,7 +159,8 @@ impl Local {
     /// Whether another connection may be accepted (P25).
     pub fn has_room(&self, limits: &Limits) -> bool {
         let counters = &self.shared.counters;
-        counters.connections.load(Relaxed) < limits.connections && counters.memory.load(Relaxed) < limits.memory
+        counters.connections.load(Relaxed) < limits.connections
+            && counters.memory.load(Relaxed) < limits.memory
     }
 
     /// Counts an ended exchange.
