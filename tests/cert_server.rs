@@ -91,10 +91,10 @@ fn p4_a_leaf_says_exactly_what_was_asked_for() {
         match (sans.as_slice(), host(&name).ip()) {
             ([GeneralName::DNSName(dns)], None) => assert_eq!(*dns, name),
             ([GeneralName::IPAddress([a, b, c, d])], Some(ip)) => {
-                assert_eq!(ip.to_string(), format!("{a}.{b}.{c}.{d}"))
+                assert_eq!(ip.to_string(), format!("{a}.{b}.{c}.{d}"));
             }
             ([GeneralName::IPAddress(octets)], Some(std::net::IpAddr::V6(ip))) => {
-                assert_eq!(*octets, ip.octets())
+                assert_eq!(*octets, ip.octets());
             }
             other => panic!("{name}: {other:?}"),
         }

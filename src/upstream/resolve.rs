@@ -292,8 +292,8 @@ mod tests {
         Host::parse(name.as_bytes()).unwrap()
     }
 
-    fn address() -> Answer {
-        Ok(Arc::from(["192.0.2.1".parse().unwrap()]))
+    fn address() -> Arc<[IpAddr]> {
+        Arc::from(["192.0.2.1".parse().unwrap()])
     }
 
     /// A resolver whose names called `slow…` wait for the gate, and `bad…` do not exist.
@@ -314,7 +314,7 @@ mod tests {
             if name.starts_with("slow") {
                 let _ = closed.recv(); // an error is an open gate, too
             }
-            if name.starts_with("bad") { Err(ResolveError::NotFound) } else { address() }
+            if name.starts_with("bad") { Err(ResolveError::NotFound) } else { Ok(address()) }
         };
         let deliver = move |ticket, answer| drop(tell.send((ticket, answer)));
         let resolver = Resolver::with_lookup(options, Box::new(lookup), Box::new(deliver));
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn an_address_is_its_own_answer() {
         let bench = bench(ResolveOptions::default());
-        assert_eq!(bench.ask("192.0.2.1", ONE, 0), Lookup::Ready(address()));
+        assert_eq!(bench.ask("192.0.2.1", ONE, 0), Lookup::Ready(Ok(address())));
         assert_eq!(bench.lookups.load(Ordering::SeqCst), 0);
     }
 
@@ -342,7 +342,7 @@ mod tests {
     fn answers_good_and_bad_are_kept_for_their_time() {
         let bench = bench(ResolveOptions { positive: 30, negative: 5, ..ResolveOptions::default() });
         for (name, lifetime, answer) in
-            [("good.example", 30, address()), ("bad.example", 5, Err(ResolveError::NotFound))]
+            [("good.example", 30, Ok(address())), ("bad.example", 5, Err(ResolveError::NotFound))]
         {
             assert_eq!(bench.ask(name, ONE, 100), Lookup::Pending);
             assert_eq!(bench.next(), (ONE, answer.clone()));

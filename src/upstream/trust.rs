@@ -17,61 +17,11 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{CertificateError, ClientConfig, PeerIncompatible, RootCertStore, SupportedProtocolVersion};
 
+use crate::config::{HostTrust, MinTls, Upstream};
 use crate::policy::host::{Host, HostPattern};
 
 /// Servers whose sessions a variant remembers.
 const SESSIONS: usize = 256;
-
-/// The lowest TLS version spoken to an origin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MinTls {
-    /// 1.2 and 1.3.
-    #[default]
-    Tls12,
-    /// 1.3 alone.
-    Tls13,
-}
-
-/// What the configuration says about trust.
-#[derive(Clone, Debug)]
-pub struct TrustOptions {
-    /// Use the system's roots (Mozilla's where there are none).
-    pub system: bool,
-    /// PEM files with further roots.
-    pub extra_ca_files: Vec<PathBuf>,
-    /// For hosts that have no version of their own.
-    pub min_tls: MinTls,
-    /// Hosts with something of their own, in order.
-    pub hosts: Vec<HostTrust>,
-}
-
-impl Default for TrustOptions {
-    fn default() -> Self {
-        Self { system: true, extra_ca_files: Vec::new(), min_tls: MinTls::default(), hosts: Vec::new() }
-    }
-}
-
-/// What some hosts have of their own.
-#[derive(Clone, Debug)]
-pub struct HostTrust {
-    /// Which hosts; the first entry that matches is used.
-    pub hosts: HostPattern,
-    /// PEM files with the only roots for it; none: those of everybody.
-    pub ca_files: Vec<PathBuf>,
-    /// The certificate to show it.
-    pub client: Option<ClientCert>,
-    /// Its lowest TLS version; none: that of everybody.
-    pub min_tls: Option<MinTls>,
-}
-
-/// PEM files of a client certificate.
-#[derive(Clone, Debug)]
-pub struct ClientCert {
-    /// The certificate and its intermediates.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
 
 /// Why trust cannot be set up. Nothing is guessed in its place.
 #[derive(Debug)]
@@ -82,8 +32,6 @@ pub enum TrustError {
     NoCertificate(PathBuf),
     /// A file holds no private key.
     NoKey(PathBuf),
-    /// No root at all: every origin would be refused.
-    NoRoots,
     /// The same pattern stands twice.
     Twice(HostPattern),
     /// The TLS library refuses; its own words.
@@ -98,7 +46,6 @@ impl fmt::Display for TrustError {
                 write!(f, "{} holds no usable certificate in PEM form", path.display())
             }
             Self::NoKey(path) => write!(f, "{} holds no unencrypted private key in PEM form", path.display()),
-            Self::NoRoots => f.write_str("no root certificate is left to verify origins with"),
             Self::Twice(hosts) => write!(f, "{hosts} has two trust entries"),
             Self::Tls(why) => write!(f, "TLS towards origins: {why}"),
         }
@@ -123,18 +70,18 @@ pub struct Trust {
 
 impl Trust {
     /// Reads all files and builds all variants.
-    pub fn new(options: &TrustOptions) -> Result<Self, TrustError> {
+    pub fn new(settings: &Upstream) -> Result<Self, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let roots = Arc::new(roots(options)?);
-        let common = Variant { roots: Arc::clone(&roots), min_tls: options.min_tls, client: None };
+        let roots = Arc::new(roots(&settings.extra_ca_files)?);
+        let common = Variant { roots: Arc::clone(&roots), min_tls: settings.min_tls, client: None };
         let mut variants = vec![common.config(&provider)?];
         let mut hosts: Vec<(HostPattern, u32)> = Vec::new();
-        for own in &options.hosts {
-            if hosts.iter().any(|(pattern, _)| *pattern == own.hosts) {
-                return Err(TrustError::Twice(own.hosts.clone()));
+        for own in &settings.hosts {
+            if hosts.iter().any(|(pattern, _)| *pattern == own.host) {
+                return Err(TrustError::Twice(own.host.clone()));
             }
-            hosts.push((own.hosts.clone(), variants.len() as u32));
-            variants.push(variant_of(own, &roots, options.min_tls)?.config(&provider)?);
+            hosts.push((own.host.clone(), variants.len() as u32));
+            variants.push(variant_of(own, &roots, settings.min_tls)?.config(&provider)?);
         }
         Ok(Self { variants, hosts })
     }
@@ -261,35 +208,29 @@ fn variant_of(own: &HostTrust, common: &Arc<RootCertStore>, min_tls: MinTls) -> 
         add_files(&mut pinned, &own.ca_files)?;
         Arc::new(pinned)
     };
-    let client = own.client.as_ref().map(read_client).transpose()?;
+    let client = own.client_certificate.as_ref().map(|(cert, key)| read_client(cert, key)).transpose()?;
     Ok(Variant { roots, min_tls: own.min_tls.unwrap_or(min_tls), client })
 }
 
 fn read_client(
-    files: &ClientCert,
+    cert: &Path,
+    key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
-    let key = match PrivateKeyDer::from_pem_file(&files.key) {
-        Ok(key) => key,
-        Err(pem::Error::Io(error)) => return Err(TrustError::Io(files.key.clone(), error)),
-        Err(_) => return Err(TrustError::NoKey(files.key.clone())),
-    };
-    Ok((certificates(&files.cert)?, key))
+    match PrivateKeyDer::from_pem_file(key) {
+        Ok(der) => Ok((certificates(cert)?, der)),
+        Err(pem::Error::Io(error)) => Err(TrustError::Io(key.to_owned(), error)),
+        Err(_) => Err(TrustError::NoKey(key.to_owned())),
+    }
 }
 
 /// A damaged certificate in the system's store is passed over, as every program does; one that the operator names is not.
-fn roots(options: &TrustOptions) -> Result<RootCertStore, TrustError> {
+fn roots(extra: &[PathBuf]) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
-    if options.system {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    add_files(&mut roots, &options.extra_ca_files)?;
-    let some_pinned = options.hosts.iter().any(|own| !own.ca_files.is_empty());
-    if roots.is_empty() && !some_pinned {
-        return Err(TrustError::NoRoots);
-    }
+    add_files(&mut roots, extra)?;
     Ok(roots)
 }
 
