@@ -132,7 +132,7 @@ impl Exchange {
             onward: Vec::new(),
             provider: with.models.provider_of(to.host.as_str()),
             accept: head.fields.get(b"accept").map(Into::into),
-            request_tap: observed.map(|found| Box::new(RequestTap::new(found, coding, with.inspect))),
+            request_tap: observed.map(|found| Box::new(RequestTap::new(found, coding))),
             tap: None,
             inspect: with.inspect,
             sent: false,
@@ -176,7 +176,7 @@ impl Exchange {
         let facts = || TapHead::from_fields(head.status, head.fields.iter());
         self.tap = match &self.detected {
             Some(found) => Some(Box::new(Tap::new(found, facts(), self.inspect))),
-            None if head.status >= 400 => Some(Box::new(Tap::errors_only(facts(), self.inspect))),
+            None if head.status >= 400 => Some(Box::new(Tap::errors_only(facts()))),
             None => None,
         };
     }
@@ -210,7 +210,7 @@ fn describe(row: &mut NetEvent, head: &RequestHead, to: &Destination, websocket:
 }
 
 fn copy_fields(fields: &Fields) -> HeadCopy {
-    let mut copy = HeadCopy { bytes: Vec::with_capacity(512), fields: Vec::with_capacity(fields.len()) };
+    let mut copy = HeadCopy::with_capacity(512, fields.len());
     fields.iter().for_each(|(name, value)| copy.push(name, value));
     copy
 }
