@@ -208,8 +208,8 @@ fn a_ticket_survives_a_fresh_leaf_for_the_same_host() {
     assert_eq!(second.handshake_kind(), Some(HandshakeKind::Resumed));
 }
 
-/// The guest presents a ticket of one host to the configuration of another; it carries the first one's name (or none,
-/// for addresses), so only the binding of tickets to hosts can tell.
+/// The guest presents a ticket of one host to the configuration of another; it carries the first one's name
+/// (or none, for addresses), so only the binding of tickets to hosts can tell.
 #[test]
 fn p6_a_ticket_of_one_host_opens_no_other() {
     let bench = bench();

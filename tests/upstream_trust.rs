@@ -1,4 +1,5 @@
-//! Whom we believe: P28's bad origins are refused with the right words, pins replace roots, client certificates are shown.
+//! Whom we believe: P28's bad origins are refused with the right words, pins replace roots, client
+//! certificates are shown.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,7 +1,7 @@
 //! Signing: the CA's own certificate, and a leaf for each host. The only file that names `rcgen`.
 //!
-//! Takes validity as Unix seconds and reads no clock. What it signs is exactly what is asked for; whether the CA
-//! may sign at all is decided in `authority`.
+//! Takes validity as Unix seconds and reads no clock. What it signs is exactly what is asked for; whether the
+//! CA may sign at all is decided in `authority`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
@@ -82,8 +82,9 @@ pub(super) fn new_key() -> Result<String, CertError> {
     Ok(KeyPair::generate()?.serialize_pem())
 }
 
-/// A self-signed CA certificate over that key, in PEM. It signs leaves only (path length 0), and with `permitted`
-/// for these domains and what is below them only. The name follows from the key, so the same key gives the same CA.
+/// A self-signed CA certificate over that key, in PEM. It signs leaves only (path length 0), and with
+/// `permitted` for these domains and what is below them only. The name follows from the key, so the same key
+/// gives the same CA.
 pub(super) fn self_signed(key_pem: &str, permitted: &[Host], valid: Validity) -> Result<String, CertError> {
     let key = key_pair(key_pem)?;
     let mut params = params(valid)?;

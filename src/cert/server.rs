@@ -1,8 +1,8 @@
 //! The TLS server that a guest meets: one configuration for each host, from a bounded, expiring cache.
 //!
-//! TLS 1.2 and 1.3, ALPN `http/1.1` only, no client certificates, no early data, no session store: resumption is by
-//! ticket, and a ticket is bound to the host whose connection it was issued on. Minting happens on the caller's
-//! thread outside any lock.
+//! TLS 1.2 and 1.3, ALPN `http/1.1` only, no client certificates, no early data, no session store: resumption
+//! is by ticket, and a ticket is bound to the host whose connection it was issued on. Minting happens on the
+//! caller's thread outside any lock.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,8 +133,8 @@ fn template(provider: Arc<CryptoProvider>) -> Result<ServerConfig, CertError> {
     Ok(config)
 }
 
-/// Tickets that only the host they were issued for can redeem. rustls compares the SNI, but connections to two
-/// addresses both have none.
+/// Tickets that only the host they were issued for can redeem. rustls compares the SNI, but connections to
+/// two addresses both have none.
 struct HostTickets {
     shared: Arc<dyn ProducesTickets>,
     host: Arc<str>,

@@ -27,8 +27,8 @@ Examples:
 pub struct Args {
     #[command(subcommand)]
     action: Action,
-    /// Where `ca.crt` and `ca.key` lie [default: `$XDG_STATE_HOME/tollgate`, else `/var/lib/tollgate` for root, else
-    /// `~/.local/state/tollgate`]
+    /// Where `ca.crt` and `ca.key` lie [default: `$XDG_STATE_HOME/tollgate`, else `/var/lib/tollgate` for
+    /// root, else `~/.local/state/tollgate`]
     #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
@@ -64,8 +64,8 @@ enum Action {
     },
     /// Print what to set so that curl, git, Python, Node, Go, Java and the like trust the CA
     ///
-    /// Files that variables name already are merged into new ones below `trust/` in the state directory. What cannot be
-    /// merged is said on stderr.
+    /// Files that variables name already are merged into new ones below `trust/` in the state directory. What
+    /// cannot be merged is said on stderr.
     Env {
         /// In which language
         #[arg(long, value_enum, default_value_t = Shell::Sh)]

@@ -1,12 +1,14 @@
-//! Names to addresses, as the system does it (nsswitch, hosts file, resolv.conf), without making anybody wait.
+//! Names to addresses, as the system does it (nsswitch, hosts file, resolv.conf), without making anybody
+//! wait.
 //!
-//! `getaddrinfo` blocks and cannot be cancelled, so each question runs on a thread of its own, grown on demand to a
-//! bound; a slow name delays no other (P26). Equal questions are asked once. Past the bound a short queue, past that
-//! [`ResolveError::Busy`] at once. Answers, good and bad, are kept for a while in a bounded cache. There is no deadline
-//! here: the caller stops waiting when it likes, and the late answer still fills the cache.
+//! `getaddrinfo` blocks and cannot be cancelled, so each question runs on a thread of its own, grown on
+//! demand to a bound; a slow name delays no other (P26). Equal questions are asked once. Past the bound a
+//! short queue, past that [`ResolveError::Busy`] at once. Answers, good and bad, are kept for a while in a
+//! bounded cache. There is no deadline here: the caller stops waiting when it likes, and the late answer
+//! still fills the cache.
 //!
-//! It reads no clock: an answer's age counts from the `now` of the question that asked for it. All callers' clocks must
-//! share one start.
+//! It reads no clock: an answer's age counts from the `now` of the question that asked for it. All callers'
+//! clocks must share one start.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -190,7 +192,8 @@ impl Resolver {
         Lookup::Pending
     }
 
-    /// Makes sure that one more question finds a thread, within the bound. False when there is no thread at all.
+    /// Makes sure that one more question finds a thread, within the bound. False when there is no thread at
+    /// all.
     fn grow(&self, table: &mut Table) -> bool {
         if table.open >= table.threads && table.threads < self.shared.options.threads {
             let (shared, waiting) = (Arc::clone(&self.shared), self.waiting.clone());
@@ -225,8 +228,8 @@ impl Shared {
 }
 
 impl Table {
-    /// Room for one more name: what is stale goes first, then all that is known. False when every place is taken by a
-    /// question that is still open.
+    /// Room for one more name: what is stale goes first, then all that is known. False when every place is
+    /// taken by a question that is still open.
     fn make_room(&mut self, bound: usize, now: Micros) -> bool {
         if self.names.len() >= bound {
             self.names.retain(|_, entry| !matches!(entry, Entry::Known { until, .. } if *until <= now));

@@ -1,9 +1,9 @@
 //! Whom to believe at the other end: TLS client configurations for origins.
 //!
-//! Roots are the system's, or Mozilla's where the system has none, and the files that the operator adds. A host may
-//! have its own: CA files that replace all roots (a pin), a client certificate, a higher TLS version. Each variant has a
-//! session cache of its own, so a session made under one trust is never resumed under another. There is no switch that
-//! turns verification off (P28).
+//! Roots are the system's, or Mozilla's where the system has none, and the files that the operator adds. A
+//! host may have its own: CA files that replace all roots (a pin), a client certificate, a higher TLS
+//! version. Each variant has a session cache of its own, so a session made under one trust is never resumed
+//! under another. There is no switch that turns verification off (P28).
 
 use std::fmt;
 use std::io;
@@ -223,7 +223,8 @@ fn read_client(
     }
 }
 
-/// A damaged certificate in the system's store is passed over, as every program does; one that the operator names is not.
+/// A damaged certificate in the system's store is passed over, as every program does; one that the operator
+/// names is not.
 fn roots(extra: &[PathBuf]) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

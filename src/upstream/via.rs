@@ -1,7 +1,7 @@
 //! CONNECT through a corporate proxy (RFC 9110 §9.3.6), as bytes in and bytes out.
 //!
-//! It fails closed: anything but a well-formed 2xx within [`HEAD_MAX`] bytes ends the attempt. It never asks an origin
-//! directly instead.
+//! It fails closed: anything but a well-formed 2xx within [`HEAD_MAX`] bytes ends the attempt. It never asks
+//! an origin directly instead.
 
 mod no_proxy;
 mod options;

@@ -7,8 +7,9 @@ use crate::policy::host::{Host, HostPattern};
 
 /// Hosts that are reached without the corporate proxy.
 ///
-/// The customary meaning (that of Go and curl): `example.com` is that host and all below it, `.example.com` and
-/// `*.example.com` only what is below, `10.0.0.0/8` and `fd00::/8` address literals, `*` everything; each may end in a port.
+/// The customary meaning (that of Go and curl): `example.com` is that host and all below it, `.example.com`
+/// and `*.example.com` only what is below, `10.0.0.0/8` and `fd00::/8` address literals, `*` everything; each
+/// may end in a port.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NoProxy(Vec<Entry>);
 
