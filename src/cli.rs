@@ -3,6 +3,7 @@
 pub mod ca;
 pub mod demo;
 pub mod log;
+mod logger;
 pub mod policy;
 pub mod serve;
 pub mod usage;
@@ -52,6 +53,7 @@ impl Failure {
 
 /// Parses the command line, runs it, and maps the outcome to an exit code.
 pub fn main() -> ExitCode {
+    logger::start();
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
