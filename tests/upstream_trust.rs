@@ -14,8 +14,9 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConnection, HandshakeKind, RootCertStore, ServerConfig};
 use tls_pair::{handshake, host};
 use tollgate::config::{HostTrust, MinTls, Upstream};
+use tollgate::leg::origin_fault;
 use tollgate::policy::host::HostPattern;
-use tollgate::upstream::trust::{Trust, TrustError, fault_label, server_name};
+use tollgate::upstream::trust::{Trust, TrustError, server_name};
 
 /// A CA of the test's own, in a directory of its own.
 struct Authority {
@@ -84,7 +85,7 @@ fn own(pattern: &str) -> HostTrust {
 
 fn label(trust: &Trust, origin: &Arc<ServerConfig>, name: &str) -> Option<&'static str> {
     let name = host(name);
-    handshake(&trust.client_config(&name), origin, &name).err().map(|error| fault_label(&error))
+    handshake(&trust.client_config(&name), origin, &name).err().map(|error| origin_fault(&error))
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn p28_what_is_not_tls_1_2_or_later_is_named() {
         let mut input = bytes;
         client.read_tls(&mut input).unwrap();
         let error = client.process_new_packets().unwrap_err();
-        assert_eq!(fault_label(&error), expected, "{error:?}");
+        assert_eq!(origin_fault(&error), expected, "{error:?}");
     }
 }
 
