@@ -245,8 +245,8 @@ impl Reader {
 }
 
 impl Source {
-    /// Tables with the aliases that filters use: `e` net_events, `c` model_calls, `k` commits, `u` upstream_errors,
-    /// `d` dns_events, `t` tools.
+    /// Tables with the aliases that filters use: `e` for `net_events`, `c` for `model_calls`, `k` for `commits`, `u` for
+    /// `upstream_errors`, `d` for `dns_events`, `t` for tools.
     fn tables(self) -> &'static str {
         match self {
             Self::Events => {

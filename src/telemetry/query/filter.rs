@@ -118,9 +118,10 @@ impl Filter {
                 inner.pattern(self.model.as_ref(), &["c.model", "c.model_requested"]);
                 inner.equal(self.provider.as_deref(), "c.provider");
                 let (sql, values) = inner.done();
-                condition.sql += &format!(
-                    " AND EXISTS (SELECT 1 FROM model_calls c WHERE c.exchange_id = e.exchange_id AND {sql})"
-                );
+                condition.sql +=
+                    " AND EXISTS (SELECT 1 FROM model_calls c WHERE c.exchange_id = e.exchange_id AND ";
+                condition.sql += &sql;
+                condition.sql.push(')');
                 condition.values.extend(values);
                 Ok(())
             }
