@@ -5,7 +5,10 @@ pub mod demo;
 pub mod log;
 mod logger;
 pub mod policy;
+mod reading;
 pub mod serve;
+pub mod sessions;
+mod table;
 pub mod usage;
 
 use std::process::ExitCode;
@@ -28,6 +31,7 @@ enum Command {
     Policy(policy::Args),
     Log(log::Args),
     Usage(usage::Args),
+    Sessions(sessions::Args),
 }
 
 /// Why a command ended: the exit code and what to say on stderr.
@@ -60,8 +64,9 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Ca(args) => ca::run(args),
         Command::Policy(args) => policy::run(args),
-        Command::Log(args) => log::run(args),
-        Command::Usage(args) => usage::run(args),
+        Command::Log(args) => log::run(&args),
+        Command::Usage(args) => usage::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
