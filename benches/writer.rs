@@ -1,6 +1,6 @@
 //! What a row costs: CPU time of the writer thread and of the sending thread, per `net_events` row.
 //!
-//! `cargo bench --bench writer [ROWS]`. CPU time comes from `/proc/self/task/*/schedstat`, so that other work on the
+//! `cargo bench --bench writer [ROWS] [CASE]`. CPU time comes from `/proc/self/task/*/schedstat`, so that other work on the
 //! machine does not count (LESSONS 47).
 
 use std::net::SocketAddr;
@@ -32,14 +32,26 @@ const RESPONSE: &[(&str, &str)] = &[
     ("Server", "cloudflare"),
 ];
 
+type Shape = fn(Heads) -> Heads;
+
+const CASES: &[(&str, Shape)] = &[
+    ("plain, no headers", Heads::without_headers),
+    ("3 + 3 headers", |heads| heads.cut(1, 3)),
+    ("8 + 7 headers, no secret", Heads::without_secret),
+    ("9 + 7 headers, one secret", |heads| heads),
+];
+
 fn main() {
     let rows = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(400_000);
     println!("{:<28} {:>10} {:>12} {:>12} {:>8}", "case", "rows/s", "writer us", "sender us", "B/row");
+    let only = std::env::args().skip(1).find(|word| word.starts_with(char::is_alphabetic));
+    let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only));
     for _ in 0..2 {
-        measure("plain, no headers", rows, &|head| head.without_headers());
-        measure("3 + 3 headers", rows, &|head| head.cut(1, 3));
-        measure("8 + 7 headers, no secret", rows, &|head| head.without_secret());
-        measure("9 + 7 headers, one secret", rows, &|head| head);
+        for (name, shape) in CASES {
+            if wanted(name) {
+                measure(name, rows, *shape);
+            }
+        }
     }
 }
 
@@ -75,7 +87,7 @@ fn head(fields: &[(&str, &str)]) -> HeadCopy {
     head
 }
 
-fn measure(name: &str, rows: u64, shape: &dyn Fn(Heads) -> Heads) {
+fn measure(name: &str, rows: u64, shape: Shape) {
     let dir = tempfile::tempdir().expect("temporary directory");
     let options = LedgerOptions::in_dir(dir.path(), SessionInfo::default());
     let path = options.path.clone();

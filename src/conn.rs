@@ -120,8 +120,6 @@ pub struct Legs {
 pub enum Life {
     /// It goes on.
     Open,
-    /// It ends as soon as what waits has left.
-    Flush,
     /// It ends now; `reset` makes the end visible to a peer that got half a message.
     Over {
         /// Close with a reset.
@@ -292,6 +290,28 @@ impl Conn {
     /// Whether nothing would be lost by closing now: no exchange or tunnel is under way.
     pub fn is_idle(&self) -> bool {
         self.state.as_ref().is_none_or(State::is_idle)
+    }
+
+    /// Whether our direction towards a side is to be shut down once everything has left.
+    pub fn shuts_down(&self, side: Side) -> bool {
+        match (&self.state, side) {
+            (Some(State::Drain(drain)), Side::Guest) => drain.shuts_down(),
+            (Some(State::Tunnel(_)), Side::Guest) => {
+                self.legs.origin.as_ref().is_some_and(|origin| origin.is_exhausted())
+            }
+            (Some(State::Tunnel(_)), Side::Origin) => self.legs.guest.is_exhausted(),
+            _ => false,
+        }
+    }
+
+    /// The policy has changed: what it now denies is cut.
+    pub fn judge_again(&mut self, cx: &mut Cx<'_>) {
+        let denied = self.state.as_ref().is_some_and(|state| state.is_denied_by(&cx.world.policy));
+        if denied {
+            let mut fault = Fault::cut("the policy was reloaded and denies this now");
+            fault.decision = crate::telemetry::event::Decision::Denied;
+            self.fail(fault, cx);
+        }
     }
 
     /// Whether the connection goes on.

@@ -1,9 +1,17 @@
 //! Model calls: which requests are calls, what they ask, what they answer and cost. Pure; uses `wire` only.
+//!
+//! Reading order: [`detect`] says which requests are calls; [`request`] reads what they ask; [`meter`] reads what is
+//! answered, one static table of places per wire format; [`failure`] reads the bodies of failed calls; [`refusal`]
+//! writes the bodies of answers that are ours; [`usage`] is what comes out.
 
+pub mod api;
 pub mod detect;
+pub mod failure;
+pub mod meter;
 pub mod price;
 pub mod refusal;
 pub mod request;
 pub mod usage;
 
-pub use detect::{Api, Detected, ModelTable, Query, detect};
+pub use api::Api;
+pub use detect::{Detected, ModelTable, Query, detect};

@@ -159,7 +159,7 @@ impl Reactor {
             self.accept_all();
             self.work();
             self.freed.drain(..).for_each(|key| drop(self.ports.remove(key)));
-            self.local.publish(self.conns.len(), self.pool.len());
+            self.local.publish(self.pool.len());
             if self.has_ended() {
                 return Ok(());
             }

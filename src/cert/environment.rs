@@ -173,3 +173,111 @@ fn java_options(store: &Path) -> String {
         truststore::PASSWORD
     )
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::collections::HashMap;
+    use std::fs;
+
+    use super::*;
+    use crate::cert::authority::tests::NOW;
+    use crate::cert::{Authority, bundle};
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        path: PathBuf,
+        bundle: Bundle,
+        ca_pem: String,
+    }
+
+    fn bench() -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let ca_pem = Authority::open_or_create(dir.path(), NOW).unwrap().cert_pem().to_owned();
+        let (path, bundle) = bundle::write(dir.path(), &ca_pem).unwrap();
+        Bench { dir, path, bundle, ca_pem }
+    }
+
+    impl Bench {
+        fn prepare(&self, existing: &[(&str, &str)]) -> Environment {
+            let existing: HashMap<&str, &str> = existing.iter().copied().collect();
+            let source = Source { path: &self.path, bundle: &self.bundle, ca_pem: &self.ca_pem };
+            let lookup = |name: &str| existing.get(name).map(OsString::from);
+            prepare(&self.dir.path().join("trust"), source, &lookup).unwrap()
+        }
+
+        fn file(&self, name: &str, content: &str) -> String {
+            let path = self.dir.path().join(name);
+            fs::write(&path, content).unwrap();
+            path.display().to_string()
+        }
+    }
+
+    fn value<'a>(found: &'a Environment, name: &str) -> &'a str {
+        &found.variables.iter().find(|(other, _)| *other == name).unwrap().1
+    }
+
+    #[test]
+    fn lesson_34_every_runtime_is_told_once() {
+        let bench = bench();
+        let found = bench.prepare(&[]);
+        for name in PEM_FILE {
+            assert_eq!(value(&found, name), bench.path.display().to_string());
+        }
+        let wgetrc = fs::read_to_string(value(&found, "WGETRC")).unwrap();
+        assert_eq!(wgetrc, format!("ca_certificate = {}\n", bench.path.display()));
+        assert!(value(&found, "SSL_CERT_DIR").ends_with(":/etc/ssl/certs"));
+        assert!(value(&found, "JAVA_TOOL_OPTIONS").contains("trust/java.jks"));
+        assert_eq!((found.variables.len(), found.notices.len()), (PEM_FILE.len() + 3, 0));
+    }
+
+    #[test]
+    fn lesson_34_files_that_were_named_are_merged() {
+        let (bench, theirs) = (bench(), bench());
+        let corporate = bench.file("corp.pem", &theirs.ca_pem);
+        let wgetrc = bench.file("wgetrc", "timeout = 5\n");
+        let found = bench.prepare(&[
+            ("GIT_SSL_CAINFO", &corporate),
+            ("WGETRC", &wgetrc),
+            ("SSL_CERT_DIR", "/corp/certs"),
+            ("JAVA_TOOL_OPTIONS", "-Xmx1g"),
+        ]);
+        let merged = fs::read_to_string(value(&found, "GIT_SSL_CAINFO")).unwrap();
+        assert_eq!(merged, format!("{}{}", bench.bundle.as_str(), theirs.ca_pem));
+        assert_eq!(
+            value(&found, "CURL_CA_BUNDLE"),
+            bench.path.display().to_string(),
+            "others stay as they are"
+        );
+        assert!(fs::read_to_string(value(&found, "WGETRC")).unwrap().starts_with("timeout = 5\n"));
+        assert!(value(&found, "SSL_CERT_DIR").ends_with("trust/certs:/corp/certs"));
+        assert!(value(&found, "JAVA_TOOL_OPTIONS").starts_with("-Xmx1g -D"));
+    }
+
+    #[test]
+    fn doing_it_again_changes_nothing() {
+        let (bench, theirs) = (bench(), bench());
+        let corporate = bench.file("corp.pem", &theirs.ca_pem);
+        let first = bench.prepare(&[("PIP_CERT", &corporate), ("JAVA_TOOL_OPTIONS", "-Xmx1g")]);
+        let set: Vec<_> = first.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        assert_eq!(bench.prepare(&set), first);
+    }
+
+    #[test]
+    fn what_cannot_be_merged_is_said() {
+        let bench = bench();
+        let found = bench.prepare(&[
+            ("AWS_CA_BUNDLE", "/nonexistent/corp.pem"),
+            ("JAVA_TOOL_OPTIONS", "-Djavax.net.ssl.trustStore=/corp.jks"),
+        ]);
+        assert_eq!(found.notices.len(), 2, "{:?}", found.notices);
+        assert_eq!(value(&found, "AWS_CA_BUNDLE"), bench.path.display().to_string());
+        assert_eq!(value(&found, "JAVA_TOOL_OPTIONS"), "-Djavax.net.ssl.trustStore=/corp.jks");
+    }
+
+    #[test]
+    fn a_store_in_a_directory_with_spaces_is_quoted_for_the_jvm() {
+        let options = java_options(Path::new("/a b/java.jks"));
+        assert!(options.starts_with("\"-Djavax.net.ssl.trustStore=/a b/java.jks\" "), "{options}");
+    }
+}

@@ -175,3 +175,67 @@ impl From<rustls::Error> for CertError {
         Self::Crypto(error.to_string())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::cert::authority::tests::NOW;
+
+    const DAY_US: i64 = DAY * 1_000_000;
+
+    fn host(text: &str) -> Host {
+        Host::parse(text.as_bytes()).unwrap()
+    }
+
+    fn minter(options: &MintOptions) -> (tempfile::TempDir, Minter) {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = Authority::open_or_create(dir.path(), NOW).unwrap();
+        (dir, Minter::new(authority, options).unwrap())
+    }
+
+    #[test]
+    fn a_configuration_is_kept_for_a_day_whichever_way_the_clock_jumps() {
+        let (_dir, minter) = minter(&MintOptions::default());
+        let config = |at| minter.server_config(&host("a.example"), at).unwrap();
+        let first = config(NOW);
+        assert!(Arc::ptr_eq(&first, &config(NOW + DAY_US - 1_000_000)));
+        assert!(Arc::ptr_eq(&first, &config(NOW - DAY_US + 1_000_000)));
+        let later = config(NOW + DAY_US);
+        assert!(!Arc::ptr_eq(&first, &later));
+        assert!(!Arc::ptr_eq(&later, &config(NOW - 9 * DAY_US)), "the clock went back for good");
+    }
+
+    #[test]
+    fn p4_any_number_of_names_stays_within_the_bound() {
+        let (_dir, minter) = minter(&MintOptions { cache: 8 });
+        for n in 0..100 {
+            minter.server_config(&host(&format!("n{n}.example")), NOW).unwrap();
+            assert!(minter.cache().len() <= 8);
+        }
+    }
+
+    #[test]
+    fn no_leaf_outlives_the_ca_and_an_expired_ca_signs_nothing() {
+        let (_dir, minter) = minter(&MintOptions::default());
+        let end = minter.authority().facts().not_after;
+        let minted = minter.mint(&host("a.example"), end - 10).unwrap();
+        assert_eq!(minted.not_after, end);
+        assert!(!minted.is_fresh(end), "not even from the cache");
+        assert!(matches!(
+            minter.server_config(&host("a.example"), end * 1_000_000),
+            Err(CertError::Expired(_))
+        ));
+    }
+
+    #[test]
+    fn a_ticket_is_bound_to_its_host() {
+        let shared = aws_lc_rs::Ticketer::new().unwrap();
+        let bound = |host: &str| HostTickets { shared: Arc::clone(&shared), host: host.into() };
+        let ticket = bound("a.example").encrypt(b"session").unwrap();
+        assert_eq!(bound("a.example").decrypt(&ticket).unwrap(), b"session");
+        for other in ["b.example", "a.exampl", "a.example.org", ""] {
+            assert_eq!(bound(other).decrypt(&ticket), None, "{other}");
+        }
+    }
+}

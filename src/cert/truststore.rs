@@ -47,3 +47,18 @@ fn digest(content: &[u8]) -> aws_lc_rs::digest::Digest {
     context.update(content);
     context.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_that_of_java_key_stores() {
+        let certificate = CertificateDer::from(vec![0xab; 3]);
+        let store = jks(&[certificate]);
+        let mut expected = vec![0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 0, 4];
+        expected.extend(b"ca-0\0\0\0\0\0\0\0\0\0\x05X.509\0\0\0\x03\xab\xab\xab");
+        assert_eq!(store[..store.len() - 20], expected);
+        assert_eq!(store[store.len() - 20..], *digest(&expected).as_ref());
+    }
+}

@@ -4,10 +4,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::exchange::{Exchange, Refusal};
+use crate::exchange::{Exchange, Refusal, decide};
 use crate::leg::Leg;
 use crate::limits::Micros;
-use crate::policy::Why;
+use crate::policy::{HostVerdict, Policy, Why};
 use crate::telemetry::event::{NetEvent, Phase};
 
 use super::fault::Fault;
@@ -202,6 +202,14 @@ impl Dial {
         };
         let message = format!("timeout: {what} took too long for {}:{}", self.ask.host, self.ask.port);
         self.refuse(Refusal::upstream(504, phase, message))
+    }
+
+    /// Whether a policy denies what the connection is for.
+    pub fn is_denied_by(&self, policy: &Policy) -> bool {
+        match &self.goal {
+            Goal::Exchange(exchange) => decide::is_denied(exchange, policy),
+            Goal::Splice(splice) => policy.host(&splice.target.host, splice.target.port).0 == HostVerdict::Deny,
+        }
     }
 
     /// A fault that came from outside a turn.

@@ -25,7 +25,9 @@
 //! cannot be written. A fault in any state ends in `fault::conclude`: an answer where the guest can read one (then
 //! Drain), else the end.
 
+use crate::exchange::decide;
 use crate::limits::Micros;
+use crate::policy::Policy;
 
 use super::dial::Dial;
 use super::drain::Drain;
@@ -154,6 +156,16 @@ impl State {
             Self::Greet(_) | Self::Hello(_) | Self::Handshake(_) => true,
             Self::Request(state) => state.is_idle(),
             Self::Dial(_) | Self::Stream(_) | Self::Tunnel(_) | Self::Drain(_) => false,
+        }
+    }
+
+    /// Whether a policy denies what is under way.
+    pub fn is_denied_by(&self, policy: &Policy) -> bool {
+        match self {
+            Self::Dial(state) => state.is_denied_by(policy),
+            Self::Stream(state) => decide::is_denied(state.exchange(), policy),
+            Self::Tunnel(state) => state.is_denied_by(policy),
+            _ => false,
         }
     }
 

@@ -76,6 +76,11 @@ impl Stream {
         }))
     }
 
+    /// The exchange under way.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+
     /// A byte came.
     pub fn touch(&mut self, now: Micros) {
         self.activity = now;

@@ -2,16 +2,17 @@
 //! side leaves to the other, and a tap walks a WebSocket's frames beside it.
 
 use crate::exchange::websocket::Frames;
-use crate::exchange::{Exchange, Refusal};
+use crate::exchange::{Exchange, Refusal, decide};
 use crate::limits::Micros;
-use crate::policy::Why;
+use crate::policy::{HostVerdict, Policy, Why};
 use crate::telemetry::event::{Decision, Event, NetEvent, Phase};
 
 use super::dial::{Dial, Goal};
+use super::drain::Drain;
 use super::fault::{Fault, Tell};
 use super::session::Target;
 use super::state::{State, Step, Turn};
-use super::{Ask, Cx, HIGH_MARK, Legs, Life, READ, Session};
+use super::{Ask, Cx, HIGH_MARK, Legs, READ, Session};
 
 /// A connection that is to be spliced.
 #[derive(Debug)]
@@ -39,7 +40,6 @@ pub fn splice(target: &Target, scheme: &'static str, why: &Why, session: &Sessio
 #[derive(Debug)]
 pub struct Tunnel {
     kind: Kind,
-    began: Micros,
     idle: Micros,
     /// When both sides have been silent for too long.
     pub deadline: Micros,
@@ -47,7 +47,7 @@ pub struct Tunnel {
 
 #[derive(Debug)]
 enum Kind {
-    Splice(Box<NetEvent>),
+    Splice(Target, Box<NetEvent>),
     WebSocket(Box<Exchange>, Box<Frames>),
 }
 
@@ -55,7 +55,7 @@ impl Tunnel {
     /// Splices, now that the origin is connected.
     pub fn splice(splice: Box<Splice>, session: &mut Session, cx: &Cx<'_>) -> State {
         session.speaks_http = false;
-        Self::begin(Kind::Splice(splice.row), cx)
+        Self::begin(Kind::Splice(splice.target, splice.row), cx)
     }
 
     /// A WebSocket whose 101 has just gone to the guest.
@@ -65,13 +65,21 @@ impl Tunnel {
     }
 
     fn begin(kind: Kind, cx: &Cx<'_>) -> State {
-        let (began, idle) = (cx.now.mono, cx.world.timeouts.body);
-        State::Tunnel(Box::new(Self { kind, began, idle, deadline: began + idle }))
+        let idle = cx.world.timeouts.body;
+        State::Tunnel(Box::new(Self { kind, idle, deadline: cx.now.mono + idle }))
     }
 
     /// How much may be read from the guest: nothing while the origin does not take it.
     pub fn guest_mark(&self) -> usize {
         READ
+    }
+
+    /// Whether a policy denies what is under way.
+    pub fn is_denied_by(&self, policy: &Policy) -> bool {
+        match &self.kind {
+            Kind::WebSocket(exchange, _) => decide::is_denied(exchange, policy),
+            Kind::Splice(target, _) => policy.host(&target.host, target.port).0 == HostVerdict::Deny,
+        }
     }
 
     /// A byte came.
@@ -111,7 +119,7 @@ impl Tunnel {
         legs.origin = None;
         cx.asks.push(Ask::HangUp);
         match self.kind {
-            Kind::Splice(mut row) => {
+            Kind::Splice(_, mut row) => {
                 row.decision = Decision::Spliced;
                 row.total_us = (cx.now.wall - row.started_at).max(0) as u64;
                 cx.events.push(Event::Net(row));
@@ -121,8 +129,7 @@ impl Tunnel {
                 frames.finish(exchange, decision, None, cx.now, &cx.world.pricing, cx.events);
             }
         }
-        legs.guest.close();
-        Step::Done(Life::Flush)
+        Step::Go(State::Drain(Drain::polite(legs, cx)))
     }
 
     /// Both sides were silent for too long.
@@ -136,7 +143,7 @@ impl Tunnel {
     /// A fault that came from outside a turn.
     pub fn into_fault(self: Box<Self>, mut fault: Fault) -> Fault {
         match self.kind {
-            Kind::Splice(row) => {
+            Kind::Splice(_, row) => {
                 // A splice that was established is one, however it ended.
                 fault.decision = Decision::Spliced;
                 fault.row = Some(row);
@@ -150,17 +157,12 @@ impl Tunnel {
     fn fail(self: Box<Self>, fault: Fault) -> Box<Fault> {
         Box::new(self.into_fault(fault))
     }
-
-    /// When it began, in the reactor's microseconds.
-    pub fn began(&self) -> Micros {
-        self.began
-    }
 }
 
 impl Kind {
     fn see(&mut self, from_guest: bool, piece: &[u8], cx: &mut Cx<'_>) {
         let row = match self {
-            Self::Splice(row) => row,
+            Self::Splice(_, row) => row,
             Self::WebSocket(exchange, frames) => {
                 frames.see(exchange, from_guest, piece, cx.now, cx.events);
                 &mut exchange.row

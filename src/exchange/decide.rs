@@ -1,8 +1,8 @@
 //! May this request be made? Every question in order, against the newest policy, for every request (LESSONS 20, 27).
 
-use crate::policy::http::is_override_header;
+use crate::policy::http::{RequestQuestion, is_override};
 use crate::policy::path;
-use crate::policy::{Allow, HostVerdict, Policy, RequestQuestion, Why};
+use crate::policy::{Allow, HostVerdict, Policy, Why};
 use crate::telemetry::event::Client;
 use crate::wire::head::{RequestHead, Upgrade};
 use crate::wire::websocket;
@@ -59,7 +59,7 @@ fn verdict(
     {
         return Err(Refusal::bad_request(400, format!("the path {how}, and this host has path rules")));
     }
-    if (guards.path_rules || guards.method_rules) && head.fields.iter().any(|(name, _)| is_override_header(name)) {
+    if guards.refuse_overrides() && head.fields.iter().any(|(name, _)| is_override(name)) {
         let message = "a field that overrides method or URL, and this host has rules for them";
         return Err(Refusal::bad_request(400, message.into()));
     }
@@ -76,6 +76,21 @@ fn note(exchange: &mut Exchange, why: &Why, reason: Option<&str>) {
     exchange.row.rule = Some(why.rule.clone());
     exchange.row.rule_layer = Some(why.layer.as_str());
     exchange.row.reason = reason.map(Into::into).or_else(|| why.reason.clone());
+}
+
+/// Whether a policy denies an exchange that is under way: asked after a reload.
+pub fn is_denied(exchange: &Exchange, policy: &Policy) -> bool {
+    let row = &exchange.row;
+    let asked = RequestQuestion {
+        host: &exchange.destination.host,
+        port: exchange.destination.port,
+        method: exchange.method.as_bytes(),
+        path: row.path.as_deref().unwrap_or_default(),
+        process: row.client.process_name.as_deref(),
+        uid: row.client.user_id,
+        listener: &row.listener,
+    };
+    !policy.observe() && policy.request(&asked).0 == Allow::Deny
 }
 
 /// Of the upgrades only a proper WebSocket goes on (P12).

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::wire::body::Framing;
-use crate::wire::coding::narrow_accept_encoding;
+use crate::wire::coding::{Coding, narrow_accept_encoding};
 use crate::wire::head::{
     Edit, Persist, RequestHead, RequestPlan, ResponseHead, ResponsePlan, Upgrade, Version, write_request,
     write_response,
@@ -67,8 +67,5 @@ fn narrowed(head: &RequestHead) -> Option<Vec<u8>> {
     let mut values = head.fields.all(b"accept-encoding");
     let first = values.next()?;
     let joined = values.fold(Cow::Borrowed(first), |joined, value| [&joined, &b", "[..], value].concat().into());
-    match narrow_accept_encoding(&joined) {
-        Some(narrow) => Some(narrow),
-        None => None,
-    }
+    narrow_accept_encoding(&joined, &[Coding::Gzip, Coding::Deflate])
 }

@@ -47,7 +47,7 @@ impl Frames {
         let outcome = walker.push(bytes, &mut |event| match event {
             WsEvent::Message { .. } | WsEvent::Oversized { .. } => *messages(facts, from_guest) += 1,
             WsEvent::Close { code, .. } => *close_code(facts, from_guest) = Some(code.unwrap_or(NO_STATUS)),
-            WsEvent::Ping(_) | WsEvent::Pong(_) => {}
+            WsEvent::Ping | WsEvent::Pong => {}
         });
         match outcome {
             Ok(()) if from_guest => self.guest = Some(walker),

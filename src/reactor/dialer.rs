@@ -91,7 +91,7 @@ impl Reactor {
     }
 
     fn route(&self, ask: &OriginAsk) -> Route {
-        if let Some(address) = self.shared.mapped(ask.host.as_str(), ask.port) {
+        if let Some(address) = self.shared.mapped(&ask.host, ask.port) {
             return Route::Mapped(address);
         }
         match &self.shared.via {

@@ -2,12 +2,11 @@
 //!
 //! Refuses an address that another process listens on, although `SO_REUSEPORT` would allow to share it.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use mio::net::{TcpListener, TcpStream, UnixListener};
@@ -17,34 +16,9 @@ use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use vsock::{VsockAddr, VsockListener};
 
+use crate::config::ListenAddress as Address;
+
 use super::socket::Socket;
-
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// `tcp://127.0.0.1:8080`
-    Tcp(SocketAddr),
-    /// `unix:///run/tollgate/guest.sock`
-    Unix(PathBuf),
-    /// `vsock://any:5002`
-    Vsock {
-        /// Our own CID, `None` for any.
-        cid: Option<u32>,
-        /// Port.
-        port: u32,
-    },
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(out, "tcp://{address}"),
-            Self::Unix(path) => write!(out, "unix://{}", path.display()),
-            Self::Vsock { cid: Some(cid), port } => write!(out, "vsock://{cid}:{port}"),
-            Self::Vsock { cid: None, port } => write!(out, "vsock://any:{port}"),
-        }
-    }
-}
 
 /// What all connections of a listener share.
 #[derive(Debug)]

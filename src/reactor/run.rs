@@ -45,6 +45,11 @@ impl Reactor {
             }
         }
         self.arm(key);
+        if let Some(entry) = self.conns.get_mut(key) {
+            let held = entry.conn.held();
+            self.local.held(entry.held, held);
+            entry.held = held;
+        }
     }
 
     /// Reads once from a side, if it may be read and the machine wants it.
@@ -213,7 +218,7 @@ impl Reactor {
         self.hang_up(key);
         let entry = self.conns.remove(key);
         self.close_port(entry.guest, reset);
-        self.local.closed();
+        self.local.closed(entry.held);
     }
 
     /// A connection's timer: its deadline, or a hint that came early.

@@ -90,6 +90,7 @@ impl Ledger {
             scratch: Scratch::new(Redactor::new(&key, &options.clear_headers), options.headers),
             gather: Duration::from_micros(options.commit_every / 2),
             retention: options.retention,
+            forget_at: writer::mono(),
         };
         let thread = thread::Builder::new()
             .name("ledger".to_owned())

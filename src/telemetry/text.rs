@@ -5,7 +5,9 @@ use std::borrow::Cow;
 /// Appends `bytes` as a JSON string. What is no UTF-8 becomes U+FFFD.
 pub fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    if bytes.is_ascii() {
+    if bytes.iter().fold(true, |plain, &b| plain & (b >= b' ') & (b < 0x80) & (b != b'"') & (b != b'\\')) {
+        out.extend_from_slice(bytes);
+    } else if bytes.is_ascii() {
         json_escaped(bytes, out);
     } else {
         json_escaped(String::from_utf8_lossy(bytes).as_bytes(), out);

@@ -36,7 +36,7 @@ const IDLE: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_millis(50);
 
 /// How often old rows are looked for.
-const FORGET: Duration = Duration::from_mins(1);
+const FORGET: Duration = Duration::from_secs(5);
 
 /// What the thread works with.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub(super) struct Writer {
     pub(super) scratch: Scratch,
     pub(super) gather: Duration,
     pub(super) retention: Retention,
+    /// When old rows are looked for next.
+    pub(super) forget_at: Instant,
 }
 
 /// Unix microseconds.
@@ -69,10 +71,9 @@ impl Writer {
     /// Runs until the ledger is closed and the queue empty, or the closing deadline has passed.
     pub(super) fn run(mut self) -> Closed {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut forget_at = mono() + FORGET;
         while self.collect(&mut batch) {
             self.store(&mut batch);
-            self.tend(&mut forget_at);
+            self.tend();
         }
         self.finish();
         Closed { written: self.shared.written.load(Relaxed), lost: self.shared.lost_total.load(Relaxed) }
@@ -80,8 +81,8 @@ impl Writer {
 
     /// Waits for events and takes up to a batch of them. False when there will be no more.
     fn collect(&mut self, batch: &mut Vec<Event>) -> bool {
-        let idle = if self.is_closing() { Duration::ZERO } else { IDLE };
-        match self.queue.recv_timeout(idle) {
+        let idle = if self.is_closing() { Duration::ZERO } else { self.forget_at - mono() };
+        match self.queue.recv_timeout(idle.min(IDLE)) {
             Ok(Message::Event(event)) => batch.push(event),
             Ok(Message::Close) => {}
             Err(RecvTimeoutError::Timeout) => return !self.is_closing(),
@@ -154,9 +155,7 @@ impl Writer {
 
     /// A commit counts only if the file it went to is still the ledger.
     fn confirm(&mut self, events: u64, bad: u64) -> Result<(), Trouble> {
-        if !self.database.as_ref().is_some_and(Database::is_in_place) {
-            return Err(Trouble::Deleted);
-        }
+        self.database.as_mut().map_or(Err(Trouble::Io), Database::look)?;
         self.shared.written.fetch_add(events - bad, Relaxed);
         Ok(())
     }
@@ -199,27 +198,35 @@ impl Writer {
     }
 
     /// What is due between batches. Trouble found here shows at the next batch, which tries everything again.
-    fn tend(&mut self, forget_at: &mut Instant) {
+    fn tend(&mut self) {
         let Some(database) = &mut self.database else { return };
+        if let Err(found) = database.look() {
+            log::warn!("{found}");
+            self.database = None;
+            return;
+        }
         if let Err(error) = database.fold() {
             log::warn!("folding the ledger's log: {error}");
         }
-        if self.shared.next_exchange.load(Relaxed) > self.block + BLOCK / 2 {
-            match database.reserve(&self.session) {
-                Ok(block) => {
-                    self.block = block;
-                    self.shared.next_exchange.store(block, Relaxed);
-                    self.shared.next_connection.store(block, Relaxed);
-                }
-                Err(error) => log::warn!("setting ids aside: {error}"),
-            }
-        }
-        if mono() >= *forget_at {
+        if mono() >= self.forget_at {
             let more = retention::forget(&database.connection, self.retention, wall());
-            *forget_at = mono() + if more { self.gather } else { FORGET };
+            self.forget_at = mono() + if more { self.gather } else { FORGET };
         }
-        if !database.is_in_place() {
-            self.database = None;
+        if self.shared.next_exchange.load(Relaxed) > self.block + BLOCK / 2 {
+            self.renew_ids();
+        }
+    }
+
+    /// Sets the next block of ids aside while the present one still has room.
+    fn renew_ids(&mut self) {
+        let Some(database) = &mut self.database else { return };
+        match database.reserve(&self.session) {
+            Ok(block) => {
+                self.block = block;
+                self.shared.next_exchange.store(block, Relaxed);
+                self.shared.next_connection.store(block, Relaxed);
+            }
+            Err(error) => log::warn!("setting ids aside: {error}"),
         }
     }
 

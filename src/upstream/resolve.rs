@@ -276,3 +276,172 @@ fn classify(error: &io::Error) -> ResolveError {
         ResolveError::Failed
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const ONE: Ticket = Ticket { reactor: 0, token: 1 };
+    const TWO: Ticket = Ticket { reactor: 1, token: 2 };
+
+    fn host(name: &str) -> Host {
+        Host::parse(name.as_bytes()).unwrap()
+    }
+
+    fn address() -> Answer {
+        Ok(Arc::from(["192.0.2.1".parse().unwrap()]))
+    }
+
+    /// A resolver whose names called `slow…` wait for the gate, and `bad…` do not exist.
+    struct Bench {
+        resolver: Resolver,
+        delivered: Receiver<(Ticket, Answer)>,
+        gate: Sender<()>,
+        lookups: Arc<AtomicUsize>,
+    }
+
+    fn bench(options: ResolveOptions) -> Bench {
+        let (gate, closed) = crossbeam_channel::unbounded::<()>();
+        let (tell, delivered) = crossbeam_channel::unbounded();
+        let lookups = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&lookups);
+        let lookup = move |name: &str| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            if name.starts_with("slow") {
+                let _ = closed.recv(); // an error is an open gate, too
+            }
+            if name.starts_with("bad") { Err(ResolveError::NotFound) } else { address() }
+        };
+        let deliver = move |ticket, answer| drop(tell.send((ticket, answer)));
+        let resolver = Resolver::with_lookup(options, Box::new(lookup), Box::new(deliver));
+        Bench { resolver, delivered, gate, lookups }
+    }
+
+    impl Bench {
+        fn ask(&self, name: &str, ticket: Ticket, now: Micros) -> Lookup {
+            self.resolver.ask(&host(name), ticket, now)
+        }
+
+        fn next(&self) -> (Ticket, Answer) {
+            self.delivered.recv_timeout(PATIENCE).unwrap()
+        }
+    }
+
+    #[test]
+    fn an_address_is_its_own_answer() {
+        let bench = bench(ResolveOptions::default());
+        assert_eq!(bench.ask("192.0.2.1", ONE, 0), Lookup::Ready(address()));
+        assert_eq!(bench.lookups.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn answers_good_and_bad_are_kept_for_their_time() {
+        let bench = bench(ResolveOptions { positive: 30, negative: 5, ..ResolveOptions::default() });
+        for (name, lifetime, answer) in
+            [("good.example", 30, address()), ("bad.example", 5, Err(ResolveError::NotFound))]
+        {
+            assert_eq!(bench.ask(name, ONE, 100), Lookup::Pending);
+            assert_eq!(bench.next(), (ONE, answer.clone()));
+            assert_eq!(bench.ask(name, TWO, 100 + lifetime - 1), Lookup::Ready(answer));
+            assert_eq!(bench.ask(name, TWO, 100 + lifetime), Lookup::Pending, "{name} is asked again");
+            assert_eq!(bench.next().0, TWO);
+        }
+    }
+
+    #[test]
+    fn equal_questions_are_asked_once() {
+        let bench = bench(ResolveOptions::default());
+        assert_eq!(bench.ask("slow.example", ONE, 0), Lookup::Pending);
+        assert_eq!(bench.ask("SLOW.example.", TWO, 0), Lookup::Pending);
+        bench.gate.send(()).unwrap();
+        assert_eq!([bench.next().0, bench.next().0], [ONE, TWO]);
+        assert_eq!(bench.lookups.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn p26_slow_names_delay_no_other() {
+        let bench = bench(ResolveOptions::default());
+        for n in 0..31 {
+            assert_eq!(bench.ask(&format!("slow{n}.example"), ONE, 0), Lookup::Pending);
+        }
+        for n in 0..100 {
+            assert_eq!(bench.ask(&format!("fast{n}.example"), TWO, 0), Lookup::Pending);
+            assert_eq!(bench.next().0, TWO, "answered while 31 others hang");
+        }
+    }
+
+    #[test]
+    fn past_threads_and_queue_the_answer_is_busy_at_once() {
+        let bench = bench(ResolveOptions { threads: 2, queue: 3, ..ResolveOptions::default() });
+        for n in 0..5 {
+            assert_eq!(bench.ask(&format!("slow{n}.example"), ONE, 0), Lookup::Pending, "{n}");
+        }
+        assert_eq!(bench.ask("fast.example", TWO, 0), Lookup::Ready(Err(ResolveError::Busy)));
+        assert_eq!(bench.ask("slow4.example", TWO, 0), Lookup::Pending, "one that is open costs nothing");
+        drop(bench.gate);
+        for _ in 0..6 {
+            assert!(bench.delivered.recv_timeout(PATIENCE).unwrap().1.is_ok());
+        }
+        assert_eq!(bench.resolver.ask(&host("fast.example"), TWO, 0), Lookup::Pending, "it recovers");
+    }
+
+    #[test]
+    fn the_cache_is_bounded() {
+        let bench = bench(ResolveOptions { cache: 4, ..ResolveOptions::default() });
+        for n in 0..100 {
+            bench.ask(&format!("n{n}.example"), ONE, 0);
+            assert_eq!(bench.next().0, ONE);
+            assert!(bench.resolver.shared.table().names.len() <= 4);
+        }
+    }
+
+    #[test]
+    fn idle_threads_end_and_come_back() {
+        let bench = bench(ResolveOptions { linger: Duration::from_millis(1), ..ResolveOptions::default() });
+        for n in 0..20 {
+            assert_eq!(bench.ask(&format!("n{n}.example"), ONE, 0), Lookup::Pending);
+            assert_eq!(bench.next().0, ONE);
+            thread::sleep(Duration::from_millis(3));
+        }
+        for _ in 0..10_000 {
+            if bench.resolver.shared.table().threads == 0 {
+                return;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        panic!("threads linger");
+    }
+
+    #[test]
+    fn the_system_knows_localhost_and_no_invalid_name() {
+        let found = system("localhost").unwrap();
+        assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
+        let unique: std::collections::HashSet<_> = found.iter().collect();
+        assert_eq!(unique.len(), found.len(), "no address twice");
+        assert!(system("nowhere.invalid").is_err());
+    }
+
+    #[test]
+    fn messages_of_both_c_libraries_are_understood() {
+        for (text, expected) in [
+            ("failed to lookup address information: Name or service not known", ResolveError::NotFound),
+            (
+                "failed to lookup address information: No address associated with hostname",
+                ResolveError::NotFound,
+            ),
+            ("failed to lookup address information: Name does not resolve", ResolveError::NotFound),
+            (
+                "failed to lookup address information: Temporary failure in name resolution",
+                ResolveError::TryAgain,
+            ),
+            ("failed to lookup address information: Try again", ResolveError::TryAgain),
+            ("out of file descriptors", ResolveError::Failed),
+        ] {
+            assert_eq!(classify(&io::Error::other(text)), expected, "{text}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! WebSocket frames (sketch of the interface).
 
 /// Walks one direction of a WebSocket.
+#[derive(Debug)]
 pub struct Walker {
     cap: usize,
 }

@@ -1,26 +1,36 @@
 //! The files themselves: mode 0600 whatever the umask, which file a path leads to, and setting one aside.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use crate::telemetry::sink::Trouble;
 
 /// Makes the file where there is none, and private where it is not; SQLite gives its side files the same mode.
 /// Returns its size. A log without its database belongs to a file that is gone, and goes too.
+///
+/// A file that is there is not opened: closing it would give up the locks that this process holds on it through
+/// SQLite.
 pub(super) fn prepare(path: &Path) -> io::Result<u64> {
-    if !path.exists() {
-        for side in ["-wal", "-shm"] {
-            remove(&with_suffix(path, side))?;
+    match fs::metadata(path) {
+        Ok(metadata) => {
+            if metadata.permissions().mode() & 0o777 != 0o600 {
+                fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            }
+            Ok(metadata.len())
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            for side in ["-wal", "-shm"] {
+                remove(&with_suffix(path, side))?;
+            }
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+            file.set_permissions(Permissions::from_mode(0o600))?;
+            Ok(0)
+        }
+        Err(error) => Err(error),
     }
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.permissions().mode() & 0o777 != 0o600 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
-    }
-    Ok(metadata.len())
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -30,29 +40,63 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Which files a database's path and that of its log lead to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    database: (u64, u64),
+/// Watches whether a database's path and that of its log still lead to the files that were opened, and whether these
+/// still look like what they were: SQLite itself would go on writing to a file that was deleted or overwritten.
+#[derive(Debug)]
+pub(super) struct Watch {
+    path: PathBuf,
+    log_path: PathBuf,
+    database_id: (u64, u64),
     /// None before the first write.
-    log: Option<(u64, u64)>,
+    log_id: Option<(u64, u64)>,
+    /// Stays open for as long as the connection, for the reason that [`prepare`] gives.
+    database: File,
 }
 
-impl Identity {
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let file = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
-        Ok(Self { database: file(path)?, log: file(&with_suffix(path, "-wal")).ok() })
+impl Watch {
+    pub(super) fn new(path: &Path) -> io::Result<Self> {
+        let log_path = with_suffix(path, "-wal");
+        let log_id = fs::metadata(&log_path).ok().map(|metadata| id(&metadata));
+        let database = File::open(path)?;
+        Ok(Self { path: path.to_owned(), log_path, database_id: id(&database.metadata()?), log_id, database })
     }
 
-    /// Whether `self`, taken now, is what `opened` was.
-    pub(super) fn is_same_file(&self, opened: &Self) -> bool {
-        self.database == opened.database && (opened.log.is_none() || self.log == opened.log)
+    /// Bytes in the write-ahead log, or what became of the files.
+    pub(super) fn look(&mut self) -> Result<u64, Trouble> {
+        let in_place = fs::metadata(&self.path).is_ok_and(|metadata| id(&metadata) == self.database_id);
+        let log = fs::metadata(&self.log_path).ok();
+        let log_id = log.as_ref().map(id);
+        if !in_place || (self.log_id.is_some() && self.log_id != log_id) {
+            return Err(Trouble::Deleted);
+        }
+        self.log_id = log_id;
+        let size = log.map_or(0, |metadata| metadata.len());
+        if !self.is_database() || (size > 0 && !self.is_log()) {
+            return Err(Trouble::Corrupt);
+        }
+        Ok(size)
+    }
+
+    fn is_database(&self) -> bool {
+        let mut head = [0; DATABASE_MAGIC.len()];
+        self.database.read_exact_at(&mut head, 0).is_ok() && head == *DATABASE_MAGIC
+    }
+
+    fn is_log(&self) -> bool {
+        let mut head = [0; 4];
+        File::open(&self.log_path).and_then(|mut log| log.read_exact(&mut head)).is_ok()
+            && u32::from_be_bytes(head) & !1 == LOG_MAGIC
     }
 }
 
-/// Bytes in the write-ahead log.
-pub(super) fn wal_size(path: &Path) -> u64 {
-    fs::metadata(with_suffix(path, "-wal")).map_or(0, |metadata| metadata.len())
+/// How a database begins (SQLite file format, 1.3).
+const DATABASE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
+/// How a write-ahead log begins, but for the last bit, which is the byte order of its checksums (4.1).
+const LOG_MAGIC: u32 = 0x377f_0682;
+
+fn id(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Renames a database and its side files to `….corrupt-<stamp>`; returns the new name.

@@ -53,65 +53,74 @@ const FORMS: &[Form] = &[
     form("pplx-", 20),       // Perplexity
 ];
 
-/// First bytes of all forms, and of `bot` (Telegram) and `-` (PEM).
-const STARTS: [bool; 256] = {
-    let mut starts = [false; 256];
+/// The shortest key of all.
+const SHORTEST: usize = {
+    let mut shortest = usize::MAX;
     let mut index = 0;
     while index < FORMS.len() {
-        starts[FORMS[index].prefix[0] as usize] = true;
+        shortest = if FORMS[index].min < shortest { FORMS[index].min } else { shortest };
         index += 1;
     }
-    starts[b'b' as usize] = true;
-    starts[b'-' as usize] = true;
-    starts
+    shortest
 };
 
 /// The next known kind of key.
+///
+/// A key is a run of at least [`SHORTEST`] characters, so only one byte in as many has to be looked at until one
+/// belongs to such a run.
 pub(super) fn find_key(bytes: &[u8], from: usize) -> Option<Range<usize>> {
-    let mut inside = from > 0 && is_word(bytes[from - 1]);
-    for at in from..bytes.len() {
-        let byte = bytes[at];
-        if !inside
-            && STARTS[usize::from(byte)]
-            && let Some(length) = key_length(&bytes[at..])
-        {
+    let mut at = from;
+    while at + SHORTEST <= bytes.len() {
+        let probe = at + SHORTEST - 1;
+        if !is_run(bytes[probe]) {
+            at = probe + 1;
+            continue;
+        }
+        let start = bytes[at..probe].iter().rposition(|&b| !is_run(b)).map_or(at, |gap| at + gap + 1);
+        let end = bytes[probe..].iter().position(|&b| !is_run(b)).map_or(bytes.len(), |gap| probe + gap);
+        if let Some(key) = key_in_run(bytes, start, end) {
+            return Some(key);
+        }
+        at = end;
+    }
+    None
+}
+
+/// A key that starts at a word's start within a run.
+fn key_in_run(bytes: &[u8], start: usize, end: usize) -> Option<Range<usize>> {
+    let mut inside = start > 0 && is_word(bytes[start - 1]);
+    for at in start..(end + 1).saturating_sub(SHORTEST) {
+        if !inside && let Some(length) = key_length(&bytes[at..end]) {
             return Some(at..at + length);
         }
-        inside = is_word(byte);
+        inside = is_word(bytes[at]);
     }
     None
 }
 
 /// The next known kind of key, or value that is assigned to a secret name (`"name": "value"`, `name=value`).
 pub(super) fn find_in_text(bytes: &[u8], from: usize) -> Option<Range<usize>> {
-    let key = find_key(bytes, from);
-    let assigned = find_assigned(bytes, from);
-    match (key, assigned) {
-        (Some(key), Some(assigned)) if assigned.start <= key.start => Some(assigned),
-        (Some(key), _) => Some(key),
-        (None, assigned) => assigned,
-    }
+    let found = [find_key(bytes, from), find_pem(bytes, from), find_assigned(bytes, from)];
+    found.into_iter().flatten().min_by_key(|range| range.start)
 }
 
 fn key_length(bytes: &[u8]) -> Option<usize> {
-    if bytes[0] == b'-' {
-        return pem_length(bytes);
-    }
-    if bytes[0] == b'b' {
-        return telegram_length(bytes);
+    if let Some(length) = telegram_length(bytes) {
+        return Some(length);
     }
     let form = FORMS.iter().find(|form| bytes.starts_with(form.prefix))?;
-    let length = bytes.iter().take_while(|&&b| is_word(b) || b == b'-' || b == b'.').count();
+    let length = bytes.iter().take_while(|&&b| is_run(b) && b != b':').count();
     (length >= form.min).then_some(length)
 }
 
 /// A private key in PEM, to its end or to the end of what is there.
-fn pem_length(bytes: &[u8]) -> Option<usize> {
-    let head = &bytes[..bytes.len().min(64)];
-    if !bytes.starts_with(b"-----BEGIN ") || memchr::memmem::find(head, b"PRIVATE KEY").is_none() {
-        return None;
+fn find_pem(bytes: &[u8], from: usize) -> Option<Range<usize>> {
+    let start = from + memchr::memmem::find(&bytes[from..], b"-----BEGIN ")?;
+    let head = &bytes[start..bytes.len().min(start + 64)];
+    if memchr::memmem::find(head, b"PRIVATE KEY").is_none() {
+        return find_pem(bytes, start + 11);
     }
-    Some(memchr::memmem::find(bytes, b"-----END ").unwrap_or(bytes.len()))
+    Some(start..memchr::memmem::find(&bytes[start..], b"-----END ").map_or(bytes.len(), |at| start + at))
 }
 
 /// `bot<digits>:<35 characters>`, as it stands in the paths of Telegram's API.
@@ -170,6 +179,11 @@ fn word_after(bytes: &[u8], after: usize) -> Range<usize> {
     start..start + length
 }
 
+/// What keys consist of, and the colon inside Telegram's.
+fn is_run(byte: u8) -> bool {
+    is_word(byte) || matches!(byte, b'-' | b'.' | b':')
+}
+
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
@@ -191,12 +205,30 @@ mod tests {
         assert_eq!(found("task eyJhbGciOi"), None);
     }
 
+    /// Looks at every byte: the twin that the skipping search is held against.
+    fn find_key_naively(bytes: &[u8]) -> Option<Range<usize>> {
+        (0..bytes.len()).filter(|&at| at == 0 || !is_word(bytes[at - 1])).find_map(|at| {
+            let length = key_length(&bytes[at..])?;
+            Some(at..at + length)
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn skipping_finds_what_looking_at_every_byte_finds(
+            text in "([a-z:.\\- /]{0,25}(sk-|ghp_|AIza|bot123456:|eyJ)?[a-zA-Z0-9_\\-]{0,40}){0,3}"
+        ) {
+            proptest::prop_assert_eq!(find_key(text.as_bytes(), 0), find_key_naively(text.as_bytes()));
+        }
+    }
+
     #[test]
     fn a_private_key_is_taken_to_its_end() {
         let text = "a -----BEGIN EC PRIVATE KEY-----\nabc\n-----END EC PRIVATE KEY-----";
-        assert_eq!(found(text), Some("-----BEGIN EC PRIVATE KEY-----\nabc\n"));
-        assert_eq!(found("-----BEGIN CERTIFICATE-----\nabc"), None);
-        assert_eq!(found("-----BEGIN PRIVATE KEY-----\ncut"), Some("-----BEGIN PRIVATE KEY-----\ncut"));
+        let pem = |text: &'static str| find_pem(text.as_bytes(), 0).map(|range| &text[range]);
+        assert_eq!(pem(text), Some("-----BEGIN EC PRIVATE KEY-----\nabc\n"));
+        assert_eq!(pem("-----BEGIN CERTIFICATE-----\nabc"), None);
+        assert_eq!(pem("-----BEGIN PRIVATE KEY-----\ncut"), Some("-----BEGIN PRIVATE KEY-----\ncut"));
     }
 
     #[test]
