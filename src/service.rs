@@ -156,8 +156,11 @@ fn model_table(settings: &Settings) -> ModelTable {
     ModelTable { hosts: settings.model.hosts.clone(), aliases: settings.model.aliases.clone() }
 }
 
-fn price_table(_settings: &Settings) -> Result<PriceTable, StartError> {
-    Ok(PriceTable::default())
+/// The built-in prices, with the operator's own table over them.
+fn price_table(settings: &Settings) -> Result<PriceTable, StartError> {
+    let Some(path) = &settings.model.prices else { return Ok(PriceTable::built_in().clone()) };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+    PriceTable::with(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
 }
 
 fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
