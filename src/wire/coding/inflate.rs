@@ -5,7 +5,7 @@
 //! the oracle of the tests.
 //!
 //! Input may be cut anywhere: a step (a header, a symbol with its distance) takes all the bits that it needs, at most
-//! 48, or none, and what is too short for a step waits in the 64-bit buffer.
+//! [`STEP`], or none, and what is too short for a step waits in the 64-bit buffer.
 //!
 //! Parts: `bits` is that buffer, `code` the Huffman codes, `lengths` the head that describes them, `window` the output;
 //! this file has the blocks.
@@ -19,7 +19,10 @@ use super::{CodingError, Pipe};
 use bits::Bits;
 use code::{Codes, Symbol};
 use lengths::Lengths;
-use window::{MAX_COPY, Window};
+use window::{COPY_ROOM, Window};
+
+/// The most bits that a step takes: two codes of 15, with 5 and 13 bits behind them.
+const STEP: i32 = 48;
 
 /// One DEFLATE stream after another, over one window.
 pub struct Inflate {
@@ -153,7 +156,7 @@ impl Inflate {
             left -= 1;
         }
         while left > 0 && !input.is_empty() {
-            self.window.make_room(MAX_COPY, out)?;
+            self.window.make_room(COPY_ROOM, out)?;
             let (piece, rest) = input.split_at(left.min(input.len()).min(self.window.room()));
             self.window.append(piece);
             *input = rest;
@@ -171,26 +174,33 @@ impl Inflate {
         out: &mut Pipe<'_>,
     ) -> Result<Option<Part>, CodingError> {
         let codes = if fixed { code::fixed() } else { &*self.codes };
+        let mut bits = self.bits;
         loop {
-            self.bits.fill(input);
-            self.window.make_room(MAX_COPY, out)?;
-            let mut bits = self.bits;
+            if bits.count() < STEP {
+                bits.fill(input);
+            }
+            self.bits = bits;
+            self.window.make_room(COPY_ROOM, out)?;
             match codes.literals.decode(&mut bits) {
-                Symbol::Literal(byte) if self.bits.commit(bits) => self.window.put(byte),
+                _ if bits.is_overdrawn() => return Ok(None),
+                Symbol::Literal(byte) => self.window.put(byte),
                 Symbol::Number { base, extra } => {
-                    let length = u32::from(base) + bits.take(u32::from(extra));
-                    let Symbol::Number { base, extra } = codes.distances.decode(&mut bits) else {
-                        return if bits.is_overdrawn() { Ok(None) } else { Err(CodingError::Corrupt) };
+                    let length = bits.number(base, extra);
+                    let distance = match codes.distances.decode(&mut bits) {
+                        Symbol::Number { base, extra } => bits.number(base, extra),
+                        _ if bits.is_overdrawn() => return Ok(None),
+                        _ => return Err(CodingError::Corrupt),
                     };
-                    let distance = u32::from(base) + bits.take(u32::from(extra));
-                    if !self.bits.commit(bits) {
+                    if bits.is_overdrawn() {
                         return Ok(None);
                     }
-                    self.window.copy(distance as usize, length as usize)?;
+                    self.window.copy(distance, length)?;
                 }
-                Symbol::End if self.bits.commit(bits) => return Ok(Some(self.end_of_block())),
-                _ if bits.is_overdrawn() => return Ok(None),
-                _ => return Err(CodingError::Corrupt),
+                Symbol::End => {
+                    self.bits = bits;
+                    return Ok(Some(self.end_of_block()));
+                }
+                Symbol::None => return Err(CodingError::Corrupt),
             }
         }
     }

@@ -56,6 +56,11 @@ impl Bits {
         bits as u32
     }
 
+    /// Takes `extra` bits and adds them to `base`.
+    pub(super) fn number(&mut self, base: u16, extra: u8) -> usize {
+        usize::from(base) + self.take(u32::from(extra)) as usize
+    }
+
     /// Drops bits up to a byte boundary.
     pub(super) fn align(&mut self) {
         self.skip(self.count as u32 % 8);

@@ -4,8 +4,10 @@ use super::super::{CodingError, PIECE, Pipe};
 
 /// The farthest that a reference may reach (RFC 1951 §2).
 const REACH: usize = 32 << 10;
-/// The longest copy (§3.2.5).
-pub(super) const MAX_COPY: usize = 258;
+/// Bytes copied at a time where the two ends are far enough apart.
+const STRIDE: usize = 16;
+/// Room for the longest copy (§3.2.5), in strides.
+pub(super) const COPY_ROOM: usize = 258 + STRIDE;
 
 /// Twice the reach: when it is full, its second half moves to the front.
 pub(super) struct Window {
@@ -56,11 +58,21 @@ impl Window {
         self.at += bytes.len();
     }
 
-    /// Adds `length` bytes from `distance` bytes back, for which there must be room. Where the two overlap, the copy
-    /// feeds itself.
+    /// Adds `length` bytes from `distance` bytes back, with [`COPY_ROOM`] made before. Where
+    /// the two overlap, the copy feeds itself.
     pub(super) fn copy(&mut self, distance: usize, length: usize) -> Result<(), CodingError> {
-        let from = self.at.checked_sub(distance).ok_or(CodingError::Corrupt)?;
+        let mut from = self.at.checked_sub(distance).ok_or(CodingError::Corrupt)?;
         let end = self.at + length;
+        if distance >= STRIDE {
+            // In strides of a size that the compiler knows; the last one may run over what is filled next.
+            let mut to = self.at;
+            while to < end {
+                self.bytes.copy_within(from..from + STRIDE, to);
+                from += STRIDE;
+                to += STRIDE;
+            }
+            self.at = end;
+        }
         while self.at < end {
             let piece = (self.at - from).min(end - self.at);
             self.bytes.copy_within(from..from + piece, self.at);
