@@ -58,8 +58,8 @@ impl Window {
         self.at += bytes.len();
     }
 
-    /// Adds `length` bytes from `distance` bytes back, with [`COPY_ROOM`] made before. Where
-    /// the two overlap, the copy feeds itself.
+    /// Adds `length` bytes from `distance` bytes back, with [`COPY_ROOM`] made before. Where the two overlap, the copy
+    /// feeds itself.
     pub(super) fn copy(&mut self, distance: usize, length: usize) -> Result<(), CodingError> {
         let mut from = self.at.checked_sub(distance).ok_or(CodingError::Corrupt)?;
         let end = self.at + length;
