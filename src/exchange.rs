@@ -10,6 +10,8 @@ pub mod rewrite;
 pub mod tap;
 pub mod websocket;
 
+use std::fmt;
+
 use crate::limits::Now;
 use crate::model::price::PriceTable;
 use crate::model::{Detected, ModelTable, Query, detect};
@@ -53,7 +55,6 @@ impl Destination {
 }
 
 /// One exchange.
-#[derive(Debug)]
 pub struct Exchange {
     /// The row that it ends as, filled in as facts become known.
     pub row: Box<NetEvent>,
@@ -102,6 +103,12 @@ pub struct Settings<'a> {
 
 /// What tokens cost; shared by all reactors.
 pub type Pricing = std::sync::Arc<PriceTable>;
+
+impl fmt::Debug for Exchange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Exchange").field("row", &self.row).finish_non_exhaustive()
+    }
+}
 
 impl Exchange {
     /// Begins an exchange: the head was read, nothing is decided yet.

@@ -115,6 +115,7 @@ impl Reactor {
     ) -> io::Result<Self> {
         let shared = std::sync::Arc::clone(&local.shared);
         let world = shared.world();
+        let shared_start = shared.start;
         let limits = &world.limits;
         let pool = PoolLimits {
             per_origin: limits.pool_per_origin,
@@ -136,7 +137,7 @@ impl Reactor {
             shared,
             local,
             world,
-            start: now_instant(),
+            start: shared_start,
             now: Now::default(),
             generation: 0,
             buffer: vec![0; crate::conn::READ],

@@ -164,10 +164,12 @@ impl Fault {
 
     /// A TLS error, before it is known what it interrupts.
     pub fn tls(side: Side, error: &rustls::Error) -> Self {
-        let label = leg::fault_label(error);
         match side {
-            Side::Guest => Self::new(Decision::Failed, Phase::Handshake, label, Tell::Queued),
-            Side::Origin => *Self::refused(Refusal::upstream(502, Phase::Tls, label), None),
+            Side::Guest => Self::new(Decision::Failed, Phase::Handshake, error.to_string(), Tell::Queued),
+            Side::Origin => {
+                let label = format!("{}: {error}", leg::origin_fault(error));
+                *Self::refused(Refusal::upstream(502, Phase::Tls, label), None)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
@@ -36,6 +37,8 @@ pub struct Shared {
     pub via: Option<ViaOptions>,
     map: AddressMap,
     postboxes: OnceLock<Vec<Postbox>>,
+    /// The moment from which all reactors count, so that their clocks agree.
+    pub start: Instant,
     turn: AtomicUsize,
     /// Counters of the whole proxy.
     pub counters: Counters,
@@ -73,6 +76,7 @@ impl Shared {
             via,
             map,
             postboxes: OnceLock::new(),
+            start: super::now_instant(),
             turn: AtomicUsize::new(0),
             counters: Counters::default(),
         }
