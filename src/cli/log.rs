@@ -84,6 +84,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         (What::Dns, None) => &DNS,
     };
     let filter = args.filters.meant(&reader)?;
+    filter.check(view.source).map_err(unreadable)?;
     let mut printer =
         Printer { out: BufWriter::new(stdout().lock()), view, table: (!args.json).then(|| view.table()) };
     if !printer.head()? {

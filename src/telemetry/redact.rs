@@ -61,7 +61,7 @@ impl Redactor {
 
     /// A query as sent, with the values of secrets replaced.
     pub fn query<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
-        if !raw.split(|&b| b == b'&').any(|pair| is_secret_pair(pair)) {
+        if !raw.split(|&b| b == b'&').any(is_secret_pair) {
             return Cow::Borrowed(raw);
         }
         let mut out = Vec::with_capacity(raw.len());
