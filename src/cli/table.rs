@@ -161,14 +161,14 @@ mod tests {
     use super::*;
 
     const COLUMNS: &[Column] = &[left("A", 4), right("N", 5), left("REST", 0)];
+    const WIDER: &[Column] = &[left("A", 4).wide(), left("REST", 0)];
 
     #[test]
     fn lines_fit_the_terminal_and_pipes_get_everything() {
         let table = Table { columns: COLUMNS, line: Some(20) };
         let cells = ["abcdefg".into(), "12".into(), "0123456789".into()];
-        assert_eq!(table.row(&cells), "abc…     12  0123456…");
+        assert_eq!(table.row(&cells), "abc…     12  012345…");
         assert_eq!(table.head(), "A         N  REST");
-        const WIDER: &[Column] = &[left("A", 4).wide(), left("REST", 0)];
         assert_eq!(Table { columns: WIDER, line: Some(80) }.head(), "REST");
         assert_eq!(Table { columns: WIDER, line: Some(WIDE) }.head(), "A     REST");
         let pipe = Table { columns: COLUMNS, line: None };

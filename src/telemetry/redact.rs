@@ -16,7 +16,7 @@ use aws_lc_rs::hmac;
 
 use self::names::{Class, HeaderNames, smells_of_secret_in_query};
 use super::event::HeadCopy;
-use super::text::json_string;
+use super::text::{hex, json_string};
 
 pub use key::load_key;
 
@@ -144,12 +144,9 @@ impl Redactor {
 
     /// Appends `hmac:` and the first 64 bits of the keyed hash in hex.
     fn hash_into(&self, secret: &[u8], out: &mut Vec<u8>) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let tag = hmac::sign(&self.key, secret);
         out.extend_from_slice(b"hmac:");
-        for &byte in &tag.as_ref()[..8] {
-            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
+        hex(&tag.as_ref()[..8], out);
     }
 }
 
