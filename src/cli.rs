@@ -4,6 +4,7 @@ pub mod ca;
 pub mod demo;
 pub mod export;
 pub mod log;
+mod logger;
 pub mod policy;
 mod reading;
 pub mod serve;
@@ -58,6 +59,7 @@ impl Failure {
 
 /// Parses the command line, runs it, and maps the outcome to an exit code.
 pub fn main() -> ExitCode {
+    logger::start();
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),

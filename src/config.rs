@@ -5,6 +5,7 @@
 
 mod error;
 pub mod file;
+pub mod learn;
 mod listen;
 pub mod policy;
 mod server;
@@ -155,7 +156,7 @@ impl Settings {
 pub fn load(path: Option<&Path>, overrides: &Overrides) -> Result<Settings, ConfigError> {
     match path {
         Some(path) => parse(&file::Text::read(path)?, overrides),
-        None => parse(&file::Text { name: "defaults".into(), text: String::new() }, overrides),
+        None => parse(&file::Text::new("defaults", ""), overrides),
     }
 }
 

@@ -17,45 +17,68 @@ use super::{suggest, units};
 /// A file's text and the name that errors call it by.
 #[derive(Clone, Debug)]
 pub struct Text {
-    /// The path as it was given.
-    pub name: Arc<str>,
-    /// What it holds.
-    pub text: String,
+    name: Arc<str>,
+    text: String,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 impl Text {
+    /// A text that is at hand.
+    pub fn new(name: &str, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let lines = [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { name: name.into(), text, lines }
+    }
+
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let name = path.display().to_string();
         match fs::read_to_string(path) {
-            Ok(text) => Ok(Self { name: name.into(), text }),
+            Ok(text) => Ok(Self::new(&name, text)),
             Err(error) => Err(unreadable(name, &error)),
         }
     }
 
     /// Parses the text as a table of keys.
     pub(super) fn parse(&self) -> Result<Table<'_>, ConfigError> {
-        match DeTable::parse(&self.text) {
-            Ok(table) => Ok(Table::new(self, String::new(), table)),
-            Err(error) => {
-                let at = error.span().map_or(0, |span| span.start);
-                Err(ConfigError::new(self.place(at), error.message().replace('\n', ", ")))
+        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+        match errors.iter().min_by_key(|error| start(error)) {
+            None => Ok(Table::new(self, String::new(), table)),
+            Some(first) => {
+                Err(ConfigError::new(self.place(start(first)), first.message().replace('\n', ", ")))
             }
         }
     }
 
     fn line(&self, at: usize) -> usize {
-        self.before(at).matches('\n').count() + 1
+        self.lines.partition_point(|&start| start <= at)
     }
 
     fn place(&self, at: usize) -> String {
-        let before = self.before(at);
-        let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-        format!("{}:{}:{column}", self.name, self.line(at))
+        let line = self.line(at);
+        let before = self.text.get(self.lines[line - 1]..at).unwrap_or_default();
+        format!("{}:{line}:{}", self.name, before.chars().count() + 1)
+    }
+}
+
+/// A place in a text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spot<'t> {
+    text: &'t Text,
+    at: usize,
+}
+
+impl Spot<'_> {
+    /// An error here: file, line and column.
+    pub(super) fn fail(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError::new(self.text.place(self.at), message)
     }
 
-    fn before(&self, at: usize) -> &str {
-        self.text.get(..at).unwrap_or(&self.text)
+    /// File and line: `user.toml:12`.
+    pub(super) fn place(&self) -> Arc<str> {
+        format!("{}:{}", self.text.name, self.text.line(self.at)).into()
     }
 }
 
@@ -168,12 +191,12 @@ impl<'t> Table<'t> {
 
     /// An error at the head of the table.
     pub(super) fn fail(&self, message: impl Into<String>) -> ConfigError {
-        ConfigError::new(self.text.place(self.at), message)
+        self.spot().fail(message)
     }
 
-    /// `user.toml:12`, where the table begins.
-    pub(super) fn place(&self) -> Arc<str> {
-        format!("{}:{}", self.text.name, self.text.line(self.at)).into()
+    /// Where the table begins.
+    pub(super) fn spot(&self) -> Spot<'t> {
+        Spot { text: self.text, at: self.at }
     }
 
     fn below(&self, key: &str) -> String {
@@ -199,12 +222,12 @@ pub(super) struct Item<'t> {
 impl<'t> Item<'t> {
     /// An error at this value.
     pub(super) fn fail(&self, message: impl Into<String>) -> ConfigError {
-        ConfigError::new(self.text.place(self.at), message)
+        self.spot().fail(message)
     }
 
-    /// `user.toml:12`.
-    pub(super) fn place(&self) -> Arc<str> {
-        format!("{}:{}", self.text.name, self.text.line(self.at)).into()
+    /// Where the value begins.
+    pub(super) fn spot(&self) -> Spot<'t> {
+        Spot { text: self.text, at: self.at }
     }
 
     /// The text of a string.
@@ -321,7 +344,7 @@ mod tests {
     use super::*;
 
     fn text(text: &str) -> Text {
-        Text { name: "a.toml".into(), text: text.into() }
+        Text::new("a.toml", text)
     }
 
     #[test]

@@ -1,0 +1,151 @@
+//! The side observer of one exchange's bodies: decoding, framing and metering, all on a copy.
+//!
+//! It never changes, delays or fails traffic (P20): trouble of any kind turns it off, and it says why. It is bounded
+//! (P24): the decoder's window, one token, and what the meter keeps; past that it stops looking, not forwarding.
+
+mod decoding;
+mod frames;
+mod observer;
+mod request;
+
+pub use request::RequestTap;
+
+use crate::model::detect::Detected;
+use crate::model::failure::seconds;
+use crate::model::request::RequestFacts;
+use crate::model::usage::{Call, OriginError};
+
+use decoding::Decoding;
+use observer::Observer;
+
+/// What the tap needs from a response head.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TapHead<'a> {
+    /// Status code.
+    pub status: u16,
+    /// Content-Type.
+    pub content_type: Option<&'a [u8]>,
+    /// Content-Encoding. Several fields of that name are not read (the tap is off then).
+    pub content_encoding: Option<&'a [u8]>,
+    /// Retry-After, in seconds.
+    pub retry_after: Option<&'a [u8]>,
+    /// Retry-After-Ms.
+    pub retry_after_ms: Option<&'a [u8]>,
+    /// The provider's request id, whatever its field is called.
+    pub request_id: Option<&'a [u8]>,
+}
+
+impl<'a> TapHead<'a> {
+    /// Picks what is needed from a head's fields, names in any case.
+    pub fn from_fields(status: u16, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
+        let mut head = Self { status, ..Self::default() };
+        for (name, value) in fields {
+            if let Some(slot) = head.slot(name) {
+                *slot = Some(if name.eq_ignore_ascii_case(b"content-encoding") && slot.is_some() {
+                    b"several"
+                } else {
+                    value
+                });
+            }
+        }
+        head
+    }
+
+    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        const REQUEST_IDS: [&[u8]; 4] =
+            [b"request-id", b"x-request-id", b"apim-request-id", b"x-amzn-requestid"];
+        if name.eq_ignore_ascii_case(b"content-type") {
+            Some(&mut self.content_type)
+        } else if name.eq_ignore_ascii_case(b"content-encoding") {
+            Some(&mut self.content_encoding)
+        } else if name.eq_ignore_ascii_case(b"retry-after") {
+            Some(&mut self.retry_after)
+        } else if name.eq_ignore_ascii_case(b"retry-after-ms") {
+            Some(&mut self.retry_after_ms)
+        } else if REQUEST_IDS.iter().any(|id| name.eq_ignore_ascii_case(id)) {
+            Some(&mut self.request_id)
+        } else {
+            None
+        }
+    }
+
+    /// What the head alone says about an error.
+    fn error(&self) -> OriginError {
+        let text = |value: Option<&[u8]>| value.map(|value| String::from_utf8_lossy(value).into_owned());
+        let millis = text(self.retry_after_ms).and_then(|text| seconds(&text)).map(|seconds| seconds / 1000);
+        OriginError {
+            status: Some(self.status),
+            retry_after_us: millis.or_else(|| text(self.retry_after).and_then(|text| seconds(&text))),
+            request_id: text(self.request_id),
+            ..OriginError::default()
+        }
+    }
+}
+
+/// Reads a response's body as it passes.
+pub struct Tap {
+    decoding: Decoding,
+    observer: Observer,
+    facts: RequestFacts,
+}
+
+/// What a tap learnt.
+#[derive(Clone, Debug, Default)]
+pub struct TapReport {
+    /// Model runs.
+    pub calls: Vec<Call>,
+    /// Errors not yet taken with [`Tap::take_errors`].
+    pub errors: Vec<OriginError>,
+    /// Body bytes after content decoding, where all of them were seen.
+    pub decoded: Option<u64>,
+    /// Why inspection stopped, where it did.
+    pub off: Option<String>,
+}
+
+impl Tap {
+    /// A tap for the answer to a model call; `cap` bounds what it may hold.
+    pub fn new(detected: &Detected, head: TapHead<'_>, cap: usize) -> Self {
+        Self::with(Observer::of_call(detected, &head, cap), head)
+    }
+
+    /// A tap that reads only the error in a 4xx or 5xx answer, of any host.
+    pub fn errors_only(head: TapHead<'_>) -> Self {
+        Self::with(Observer::of_failure(&head), head)
+    }
+
+    fn with(observer: Observer, head: TapHead<'_>) -> Self {
+        Self { decoding: Decoding::new(head.content_encoding), observer, facts: RequestFacts::default() }
+    }
+
+    /// What the request asked; may come any time before [`end`](Self::end).
+    pub fn set_request_facts(&mut self, facts: RequestFacts) {
+        self.facts = facts;
+    }
+
+    /// Body bytes as they are on the wire, framing removed; `elapsed_us` since the exchange began.
+    pub fn push(&mut self, bytes: &[u8], elapsed_us: u64) {
+        let observer = &mut self.observer;
+        self.decoding.push(bytes, |piece| observer.read(piece, elapsed_us));
+    }
+
+    /// Errors that became known since the last call; cheap when there are none.
+    pub fn take_errors(&mut self) -> Vec<OriginError> {
+        self.observer.take_errors()
+    }
+
+    /// Ends the tap; `complete` when the origin ended its body properly.
+    pub fn end(mut self, complete: bool, elapsed_us: u64) -> TapReport {
+        if complete {
+            self.decoding.finish();
+        }
+        let complete = complete && self.decoding.is_on();
+        let mut report = self.observer.end(self.facts, complete, elapsed_us);
+        let (decoded, off) = self.decoding.outcome();
+        report.decoded = decoded;
+        report.off = off.or(report.off);
+        report
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+//! What has been learnt of a call so far, and the [`Call`] that it becomes.
+
+use crate::model::api::Api;
+use crate::model::request::RequestFacts;
+use crate::model::usage::{Call, OriginError, UsageState};
+
+use super::counts::Counts;
+use super::event::{ErrorPart, Event, Iteration};
+use super::tools::{ToolPart, Tools};
+
+/// How many errors of one answer are kept.
+const MAX_ERRORS: usize = 16;
+
+/// What has been learnt so far.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// Names and reasons; counts and tool calls join them at the end.
+    pub(super) call: Call,
+    api: Api,
+    /// Events come one by one, so that there is a first one to wait for.
+    pub(super) framed: bool,
+    pub(super) counts: Counts,
+    pub(super) usage_json: Option<String>,
+    pub(super) cost_usd: Option<f64>,
+    pub(super) fallback_model: Option<String>,
+    pub(super) iterations: Vec<Iteration>,
+    pub(super) tools: Tools,
+    pub(super) errors: Vec<OriginError>,
+    /// The counts are those that the provider gives at the end.
+    pub(super) closing: bool,
+    /// The provider has said that this is the end.
+    pub(super) ended: bool,
+    pub(super) now_us: u64,
+    pub(super) first_token_us: Option<u64>,
+}
+
+impl Progress {
+    pub(super) fn new(provider: &'static str, api: Api, framed: bool, room: usize) -> Self {
+        Self {
+            call: Call { provider, api: api.as_str(), ..Call::default() },
+            api,
+            framed,
+            counts: Counts::default(),
+            usage_json: None,
+            cost_usd: None,
+            fallback_model: None,
+            iterations: Vec::new(),
+            tools: Tools::new(room),
+            errors: Vec::new(),
+            closing: false,
+            ended: false,
+            now_us: 0,
+            first_token_us: None,
+        }
+    }
+
+    /// Something generated has been seen.
+    pub(super) fn generated(&mut self) {
+        if self.framed && self.first_token_us.is_none() {
+            self.first_token_us = Some(self.now_us);
+        }
+    }
+
+    pub(super) fn stop(&mut self, reason: Option<String>) {
+        if reason.is_some() {
+            self.call.stop_reason = reason;
+        }
+    }
+
+    /// The counts are the provider's last word, and so is the event.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+        self.ended = true;
+    }
+
+    /// A tool call that came whole.
+    pub(super) fn tool(&mut self, part: ToolPart) {
+        self.generated();
+        self.tools.add(part);
+    }
+
+    /// Takes down the event's error, if it had one.
+    pub(super) fn error_in(&mut self, event: &mut Event) {
+        if event.error.seen {
+            self.error(std::mem::take(&mut event.error));
+        }
+    }
+
+    pub(super) fn error(&mut self, error: ErrorPart) {
+        let ErrorPart { kind, code, message, .. } = error;
+        self.call.error_type = kind.clone().or_else(|| code.clone()).or_else(|| Some("error".into()));
+        self.call.error_message.clone_from(&message);
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(OriginError { kind, code, message, ..OriginError::default() });
+        }
+    }
+
+    /// The call, and runs inside it that its own counts leave out.
+    pub(super) fn end(mut self, facts: RequestFacts, complete: bool, at_us: u64) -> Vec<Call> {
+        let inner = self.left_out(at_us);
+        let usage_state = self.usage_state(complete);
+        let mut call = std::mem::take(&mut self.call);
+        if let Some(model) = self.fallback_model.or_else(|| answered_by(&self.iterations)) {
+            call.model = Some(model);
+        }
+        call.usage = self.counts.normalised(call.provider, self.api);
+        call.usage_json = self.usage_json;
+        call.usage_state = usage_state;
+        call.cost_pico_usd = self.cost_usd.and_then(pico_usd);
+        call.first_token_us = self.first_token_us;
+        call.total_us = at_us;
+        call.tool_calls = self.tools.finish(self.api == Api::AnthropicMessages);
+        call.stream = facts.stream.unwrap_or(self.framed);
+        call.model_requested = facts.model;
+        call.messages_count = facts.messages_count;
+        call.tools_count = facts.tools_count;
+        call.system_bytes = facts.system_bytes;
+        call.tool_results = facts.tool_results;
+        let mut calls = vec![call];
+        calls.extend(inner);
+        calls
+    }
+
+    fn usage_state(&self, complete: bool) -> UsageState {
+        match (self.counts.any(), self.closing && (self.ended || complete)) {
+            (false, _) => UsageState::None,
+            (true, true) => UsageState::Final,
+            (true, false) => UsageState::Partial,
+        }
+    }
+
+    /// Compactions are billed, but not in the counts of the call (WIRE §0): each is a run of its own.
+    fn left_out(&self, at_us: u64) -> Vec<Call> {
+        let compactions = self.iterations.iter().filter(|iteration| iteration.kind == "compaction");
+        let calls = compactions.map(|iteration| Call {
+            provider: self.call.provider,
+            api: self.call.api,
+            model: iteration.model.clone().or_else(|| self.call.model.clone()),
+            response_id: self.call.response_id.clone(),
+            stream: self.framed,
+            usage: iteration.counts.normalised(self.call.provider, self.api),
+            usage_state: if self.closing { UsageState::Final } else { UsageState::Partial },
+            stop_reason: Some("compaction".into()),
+            service_tier: self.call.service_tier.clone(),
+            total_us: at_us,
+            ..Call::default()
+        });
+        calls.collect()
+    }
+}
+
+/// The model of the last run that took over from another.
+fn answered_by(iterations: &[Iteration]) -> Option<String> {
+    let fallback = iterations.iter().rev().find(|iteration| iteration.kind == "fallback_message")?;
+    fallback.model.clone()
+}
+
+/// USD as the provider said it, in pico-USD.
+fn pico_usd(usd: f64) -> Option<i64> {
+    let pico = (usd * 1e12).round();
+    (pico >= 0.0 && pico < 9e18).then_some(pico as i64)
+}
