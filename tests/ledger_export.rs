@@ -174,5 +174,5 @@ fn check_metrics(metrics: &Value) {
     assert_eq!(names, wanted);
     let tokens = metrics[2]["histogram"]["dataPoints"].as_array().expect("points");
     assert_eq!(tokens.len(), 2);
-    assert_eq!((tokens[0]["count"].as_str(), tokens[0]["sum"].as_f64()), (Some("1"), Some(1200.0)));
+    assert_eq!((tokens[0]["count"].as_u64(), tokens[0]["sum"].as_f64()), (Some(1), Some(1200.0)));
 }

@@ -115,7 +115,8 @@ fn exchange(row: &Record) -> Value {
     let failed =
         matches!(row.text("decision"), "failed" | "aborted") || row.int("status").is_some_and(|s| s >= 400);
     let name = if row.text("method").is_empty() { "connection" } else { row.text("method") };
-    let error = failed.then(|| row.text("fault"));
+    let why = if row.text("fault").is_empty() { "reason" } else { "fault" };
+    let error = failed.then(|| row.text(why));
     let parent = ids.parent.as_deref();
     Span { trace: &ids.trace, id: &ids.exchange, parent, name, attributes, error }.json(row)
 }
@@ -339,9 +340,10 @@ impl Point {
             "attributes": self.attributes,
             "startTimeUnixNano": format!("{}000", self.start),
             "timeUnixNano": format!("{}000", self.end),
-            "count": self.counts.iter().sum::<u64>().to_string(),
+            // As numbers, which every parser must take too: that of opentelemetry-proto, which collectors in Rust use, takes nothing else here.
+            "count": self.counts.iter().sum::<u64>(),
             "sum": self.sum,
-            "bucketCounts": self.counts.iter().map(u64::to_string).collect::<Vec<_>>(),
+            "bucketCounts": self.counts,
             "explicitBounds": bounds,
         })
     }
