@@ -1,5 +1,7 @@
 //! HAR 1.2: what browsers' network panels open. One entry for each request; bodies where previews were kept.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use crate::telemetry::query::Record;
@@ -23,7 +25,7 @@ pub fn entry(row: &Record) -> Option<Value> {
     let total = ms("total_us");
     let wait = row.int("first_byte_us").map_or(total, |us| us as f64 / 1e3);
     let http = if row.text("protocol") == "h2" { "HTTP/2" } else { "HTTP/1.1" };
-    Some(json!({
+    let mut entry = json!({
         "startedDateTime": utc(row.int("started_at").unwrap_or(0)),
         "time": total,
         "request": request(row, http),
@@ -33,10 +35,13 @@ pub fn entry(row: &Record) -> Option<Value> {
             "blocked": -1, "dns": ms("dns_us"), "connect": ms("connect_us"), "ssl": ms("tls_us"),
             "send": 0, "wait": wait, "receive": (total - wait).max(0.0),
         },
-        "serverIPAddress": row.text("dialed").rsplit_once(':').map_or("", |(address, _)| address),
         "connection": row.int("connection_id").unwrap_or(0).to_string(),
         "comment": comment(row),
-    }))
+    });
+    if let Ok(dialed) = row.text("dialed").parse::<SocketAddr>() {
+        entry["serverIPAddress"] = json!(dialed.ip());
+    }
+    Some(entry)
 }
 
 fn request(row: &Record, http: &str) -> Value {
