@@ -158,6 +158,16 @@ proptest! {
     }
 
     #[test]
+    fn the_fast_search_finds_what_the_naive_one_finds(
+        bytes in prop::collection::vec(prop::sample::select(&b"ab!#[]\x21\x23\x5b\x5d\xa2\xdc\"\\"[..]), 0..80),
+        from in 0usize..80,
+    ) {
+        let bytes = &bytes[from.min(bytes.len())..];
+        let naive = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        prop_assert_eq!(quote_or_backslash(bytes), naive);
+    }
+
+    #[test]
     fn no_bytes_make_it_panic_and_cuts_do_not_matter(
         text in prop::collection::vec(prop::sample::select(&b"{}[]\"\\u0d8aA,:-+.eE19truefalsn \n\xff"[..]), 0..60),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
