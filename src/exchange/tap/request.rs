@@ -12,8 +12,8 @@ pub struct RequestTap {
 }
 
 impl RequestTap {
-    /// A tap for one request.
-    pub fn new(detected: &Detected, content_encoding: Option<&[u8]>) -> Self {
+    /// A tap for one request; `content_encoding` is the field's value, empty where there is none.
+    pub fn new(detected: &Detected, content_encoding: &[u8]) -> Self {
         Self { decoding: Decoding::new(content_encoding), reader: RequestReader::new(detected) }
     }
 
