@@ -51,6 +51,7 @@ pub mod limits;
 pub mod model;
 pub mod policy;
 pub mod reactor;
+pub mod service;
 pub mod telemetry;
 pub mod upstream;
 pub mod wire;

@@ -2,8 +2,378 @@
 //!
 //! Uses nothing of ours and no `std::{net,fs,thread,time,process}` (addresses come from `core::net`).
 //! Refuses by default; every answer names the rule and the layer that decided.
+//!
+//! A [`draft::Draft`] is what was written; [`Policy`] is what is asked. Asking allocates nothing, except for the
+//! words of a refusal that has to name something of the request.
 
 pub mod address;
+pub mod draft;
 pub mod explain;
 pub mod host;
 pub mod http;
+pub mod path;
+mod table;
+
+use core::net::IpAddr;
+use std::sync::Arc;
+
+use address::AddressRules;
+use draft::{Draft, Exception, Mode, Rule, Source, Sourced};
+use host::{Host, HostPattern};
+use http::RequestQuestion;
+use path::Normal;
+use table::HostTable;
+
+pub use draft::{Allow, Layer};
+
+/// A compiled policy: immutable, shared by all reactors, asked for every request.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    mode: Mode,
+    default: (Allow, Why),
+    ports: (Vec<u16>, Why),
+    addresses: (AddressRules, Why),
+    allow_locked: bool,
+    table: HostTable<Entry>,
+    listed: Vec<Listed>,
+    rules: Vec<Rule>,
+    unmatched: [Why; 2],
+    digest: Arc<str>,
+}
+
+/// Which rule decided, and where it stands. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Why {
+    /// A rule's name, or a list and its entry: `network.block *.doubleclick.net`.
+    pub rule: Arc<str>,
+    /// Whose rule.
+    pub layer: Layer,
+    /// Words for whoever is refused.
+    pub reason: Option<Arc<str>>,
+    /// `user.toml:12`; `None` for what is built in.
+    pub place: Option<Arc<str>>,
+}
+
+/// What may happen with connections to a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostVerdict {
+    /// Talk to it; requests are read and judged one by one.
+    Intercept,
+    /// Pass its TLS through untouched.
+    Splice,
+    /// No name is looked up, nothing is dialled (P8).
+    Deny,
+}
+
+impl HostVerdict {
+    /// The word that people are shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Intercept => "intercept",
+            Self::Splice => "splice",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// What a host's rules look at, so that what could fool them is refused there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Guards {
+    /// Some rule looks at paths: a path with two readings is answered 400 ([`path::ambiguous`], P10).
+    pub path_rules: bool,
+    /// Some rule looks at methods.
+    pub method_rules: bool,
+}
+
+impl Guards {
+    /// Whether override headers ([`http::is_override`]) are refused (P11).
+    pub fn refuse_overrides(self) -> bool {
+        self.path_rules || self.method_rules
+    }
+}
+
+/// What is written under one host pattern: indices into `listed` and `rules`; the smaller index stands first.
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    lists: [Option<u32>; 4],
+    rules: Vec<u32>,
+}
+
+/// One entry of one list.
+#[derive(Clone, Debug)]
+struct Listed {
+    list: List,
+    pattern: HostPattern,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    Block,
+    Allow,
+    Splice,
+    PrivateAllow,
+}
+
+impl List {
+    fn key(self) -> &'static str {
+        match self {
+            Self::Block => "network.block",
+            Self::Allow => "network.allow",
+            Self::Splice => "network.splice",
+            Self::PrivateAllow => "network.private_allow",
+        }
+    }
+
+    fn says(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Allow => "allow",
+            Self::Splice => "splice",
+            Self::PrivateAllow => "allow private addresses",
+        }
+    }
+}
+
+impl Policy {
+    /// Compiles a draft. `digest` identifies its meaning in the ledger.
+    pub fn compile(draft: Draft, digest: &str) -> Self {
+        let (listed, ranges) = listed(&draft);
+        let mut table = HostTable::<Entry>::default();
+        for (index, entry) in (0..).zip(&listed) {
+            table.entry(&entry.pattern).lists[entry.list as usize].get_or_insert(index);
+        }
+        for (index, rule) in (0..).zip(&draft.http) {
+            table.entry(&rule.host).rules.push(index);
+        }
+        let allow_private = draft.private_addresses.value == Allow::Allow;
+        Self {
+            mode: draft.mode.value,
+            default: (
+                draft.default.value,
+                why("network.default", &draft.default.source, "no list names the host"),
+            ),
+            addresses: (
+                AddressRules { allow_private, except: ranges },
+                why("network.private_addresses", &draft.private_addresses.source, ""),
+            ),
+            ports: (
+                draft.ports.value,
+                why("network.ports", &draft.ports.source, "the port is not one of network.ports"),
+            ),
+            allow_locked: draft.allow_locked,
+            table,
+            listed,
+            rules: draft.http,
+            unmatched: [Layer::Corp, Layer::User].map(unmatched),
+            digest: digest.into(),
+        }
+    }
+
+    /// May a connection be made to this host and port, and is it looked into? Asked before any lookup (P8).
+    ///
+    /// [`Policy::request`] asks this again for every request, so that a reload is felt on live connections.
+    pub fn host(&self, host: &Host, port: u16) -> (HostVerdict, Why) {
+        let (verdict, why) = self.judge_host(host, port);
+        (verdict, why.clone())
+    }
+
+    /// May this request be made? Judges the host too.
+    pub fn request(&self, question: &RequestQuestion<'_>) -> (Allow, Why) {
+        let (verdict, why) = self.judge_host(question.host, question.port);
+        if verdict == HostVerdict::Deny {
+            return (Allow::Deny, why.clone());
+        }
+        let guards = self.guards(question.host, question.port);
+        let path = match Normal::parse(question.path) {
+            Ok(path) => Some(path),
+            Err(how) if guards.path_rules => return (Allow::Deny, two_readings(how)),
+            Err(_) => None,
+        };
+        match self.first_rule(question, path) {
+            Ruled::By(rule) => (rule.action, rule.why()),
+            Ruled::NotNamed => (Allow::Allow, why.clone()),
+            Ruled::NotMatched(layer) => {
+                (Allow::Deny, self.unmatched[usize::from(layer != Layer::Corp)].clone())
+            }
+        }
+    }
+
+    /// What could fool the rules of this host and has to be refused there.
+    pub fn guards(&self, host: &Host, port: u16) -> Guards {
+        let mut guards = Guards::default();
+        for rule in self.rules_of(host).filter(|rule| rule.has_port(port)) {
+            guards.path_rules |= !rule.paths.is_empty();
+            guards.method_rules |= !rule.methods.is_every();
+            if guards.path_rules && guards.method_rules {
+                break;
+            }
+        }
+        guards
+    }
+
+    /// May this address be dialled for this host? Asked for every answer of the resolver, and for IP literals (P7).
+    /// Addresses from `[upstream.map]` are the operator's own and are not asked about.
+    pub fn address(&self, host: &Host, ip: IpAddr) -> Result<(), Why> {
+        let (rules, why) = &self.addresses;
+        let Err(class) = address::check(ip, rules) else {
+            return Ok(());
+        };
+        if self.closest(host, List::PrivateAllow).is_some() {
+            return Ok(());
+        }
+        let reason = format!("{ip} is a {class} address; private_allow can name it or the host");
+        Err(Why { reason: Some(reason.into()), ..why.clone() })
+    }
+
+    /// Whether nothing is to be refused: the record says what would have been.
+    pub fn observe(&self) -> bool {
+        self.mode == Mode::Observe
+    }
+
+    /// Identifies the meaning of the policy: comments, order of keys and file names do not change it.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Whether nothing at all can be allowed, as with no files: worth a word at start.
+    pub fn allows_nothing(&self) -> bool {
+        let opens = |entry: &Listed| matches!(entry.list, List::Allow | List::Splice);
+        self.default.0 == Allow::Deny && !self.listed.iter().any(opens)
+    }
+
+    fn judge_host(&self, host: &Host, port: u16) -> (HostVerdict, &Why) {
+        let found = self.find(host);
+        let [block, allow, splice] =
+            [List::Block, List::Allow, List::Splice].map(|list| found[list as usize]);
+        let splice = splice.filter(|why| why.layer == Layer::Corp || !self.has_corp_rules(host, port));
+        let adds = |why: &&Why| why.layer == Layer::Corp || !self.allow_locked;
+        if !self.ports.0.contains(&port) {
+            (HostVerdict::Deny, &self.ports.1)
+        } else if let Some(why) = block {
+            (HostVerdict::Deny, why)
+        } else if allow.or(splice.filter(adds)).is_none() && self.default.0 == Allow::Deny {
+            (HostVerdict::Deny, &self.default.1)
+        } else if let Some(why) = splice {
+            (HostVerdict::Splice, why)
+        } else {
+            (HostVerdict::Intercept, allow.unwrap_or(&self.default.1))
+        }
+    }
+
+    /// For each list the entry that stands first among those that match.
+    fn find(&self, host: &Host) -> [Option<&Why>; 4] {
+        let mut first = [None; 4];
+        for entry in self.table.matching(host) {
+            for (slot, index) in first.iter_mut().zip(entry.lists) {
+                *slot = match (*slot, index) {
+                    (Some(old), Some(new)) => Some(new.min(old)),
+                    (old, new) => old.or(new),
+                };
+            }
+        }
+        first.map(|index| index.map(|index: u32| &self.listed[index as usize].why))
+    }
+
+    fn closest(&self, host: &Host, list: List) -> Option<&Why> {
+        self.find(host)[list as usize]
+    }
+
+    /// A user's `splice` must not blind the rules that corp wrote for the host.
+    fn has_corp_rules(&self, host: &Host, port: u16) -> bool {
+        self.rules_of(host).any(|rule| rule.source.layer == Layer::Corp && rule.has_port(port))
+    }
+
+    /// All rules whose host pattern matches, not in order.
+    fn rules_of<'p>(&'p self, host: &'p Host) -> impl Iterator<Item = &'p Rule> {
+        let none = self.rules.is_empty();
+        let entries = self.table.matching(host).take(if none { 0 } else { usize::MAX });
+        entries.flat_map(|entry| &entry.rules).map(|&index| &self.rules[index as usize])
+    }
+
+    /// The first rule that matches: the smallest index among the first of each pattern.
+    fn first_rule(&self, question: &RequestQuestion<'_>, path: Option<Normal<'_>>) -> Ruled<'_> {
+        let mut first = u32::MAX;
+        let mut namer: Option<Layer> = None;
+        for entry in self.table.matching(question.host) {
+            let (found, named) = self.first_of(&entry.rules, question, path);
+            first = first.min(found.unwrap_or(u32::MAX));
+            namer = [namer, named].into_iter().flatten().min();
+        }
+        match (self.rules.get(first as usize), namer) {
+            (Some(rule), _) => Ruled::By(rule),
+            (None, Some(layer)) => Ruled::NotMatched(layer),
+            (None, None) => Ruled::NotNamed,
+        }
+    }
+
+    /// The first of `rules` that matches, and the layer of an allow rule among those before it.
+    fn first_of(
+        &self,
+        rules: &[u32],
+        question: &RequestQuestion<'_>,
+        path: Option<Normal<'_>>,
+    ) -> (Option<u32>, Option<Layer>) {
+        let mut namer = None;
+        for &index in rules {
+            let rule = &self.rules[index as usize];
+            if rule.matches(question, path) {
+                return (Some(index), namer);
+            }
+            if rule.action == Allow::Allow && rule.has_port(question.port) {
+                namer = namer.or(Some(rule.source.layer));
+            }
+        }
+        (None, namer)
+    }
+}
+
+/// What the `[[http]]` rules say about a request.
+enum Ruled<'p> {
+    /// This rule decides.
+    By(&'p Rule),
+    /// No allow rule names the host, so the host's verdict stands.
+    NotNamed,
+    /// An allow rule of this layer names the host, and no rule matches.
+    NotMatched(Layer),
+}
+
+/// All list entries, corp's before the user's, and the ranges of `private_allow`.
+fn listed(draft: &Draft) -> (Vec<Listed>, Vec<address::Cidr>) {
+    let mut all = Vec::new();
+    for (list, entries) in
+        [(List::Block, &draft.block), (List::Allow, &draft.allow), (List::Splice, &draft.splice)]
+    {
+        all.extend(entries.iter().map(|entry| Listed::new(list, &entry.value, &entry.source)));
+    }
+    let mut ranges = Vec::new();
+    for Sourced { value, source } in &draft.private_allow {
+        match value {
+            Exception::Range(range) => ranges.push(*range),
+            Exception::Host(pattern) => all.push(Listed::new(List::PrivateAllow, pattern, source)),
+        }
+    }
+    (all, ranges)
+}
+
+impl Listed {
+    fn new(list: List, pattern: &HostPattern, source: &Source) -> Self {
+        let reason = if list == List::Block { "the host is on the block list" } else { "" };
+        let why = why(&format!("{} {pattern}", list.key()), source, reason);
+        Self { list, pattern: pattern.clone(), why }
+    }
+}
+
+fn why(rule: &str, source: &Source, reason: &str) -> Why {
+    let reason = Some(reason).filter(|reason| !reason.is_empty()).map(Arc::from);
+    Why { rule: rule.into(), layer: source.layer, reason, place: source.place.clone() }
+}
+
+fn unmatched(layer: Layer) -> Why {
+    let reason = "no [[http]] rule for this host matches, and an allow rule names it";
+    why("http.unmatched", &Source { layer, place: None }, reason)
+}
+
+fn two_readings(how: &str) -> Why {
+    why("http.path", &Source::BUILT_IN, &format!("the path {how}, and this host has path rules"))
+}

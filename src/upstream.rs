@@ -1,1 +1,16 @@
-//! (to be written)
+//! The way to origins: names to addresses, addresses to connections, connections kept, and whom to trust at
+//! the end.
+//!
+//! - [`resolve`]: names to addresses on threads of its own; cached, coalesced, bounded (P7, P8, P26).
+//! - [`race`]: in which order and rhythm to try several addresses (RFC 8305).
+//! - [`via`]: CONNECT through a corporate proxy.
+//! - [`trust`]: TLS client configurations; verification cannot be turned off (P28).
+//! - [`pool`]: idle origin connections, keyed by everything that makes them different.
+//!
+//! All but the resolver's threads and the reading of trust files is pure: no socket, no clock.
+
+pub mod pool;
+pub mod race;
+pub mod resolve;
+pub mod trust;
+pub mod via;

@@ -102,35 +102,42 @@ pub struct Client {
     pub user_id: Option<u32>,
 }
 
-/// Header fields as they were on the wire: name and value ranges into one buffer.
+/// Header fields as they were on the wire, in one buffer: length of the name, length of the value, name, value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeadCopy {
-    /// Names and values, back to back.
-    pub bytes: Vec<u8>,
-    /// For each field the lengths of name and value, in order, back to back in `bytes`.
-    pub fields: Vec<(u16, u32)>,
+    bytes: Vec<u8>,
 }
 
 impl HeadCopy {
-    /// Adds one field.
+    /// Room for a head of `block` bytes in `fields` fields, so that copying it allocates once.
+    pub fn with_capacity(block: usize, fields: usize) -> Self {
+        Self { bytes: Vec::with_capacity(block + fields * LENGTHS) }
+    }
+
+    /// Adds one field; name and value are shorter than 4 GiB by the limits on heads.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let lengths = (name.len() as u64) << 32 | value.len() as u64;
+        self.bytes.extend_from_slice(&lengths.to_ne_bytes());
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
-        self.fields.push((name.len() as u16, value.len() as u32));
     }
 
     /// Fields in order, as (name, value).
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut at = 0;
-        self.fields.iter().map(move |&(name, value)| {
-            let middle = at + name as usize;
-            let end = middle + value as usize;
-            let field = (&self.bytes[at..middle], &self.bytes[middle..end]);
-            at = end;
-            field
+        let mut rest = &self.bytes[..];
+        std::iter::from_fn(move || {
+            let (lengths, after) = rest.split_first_chunk::<LENGTHS>()?;
+            let lengths = u64::from_ne_bytes(*lengths);
+            let (name, after) = after.split_at_checked((lengths >> 32) as usize)?;
+            let (value, after) = after.split_at_checked(lengths as u32 as usize)?;
+            rest = after;
+            Some((name, value))
         })
     }
 }
+
+/// Bytes that [`HeadCopy`] spends on the two lengths of a field.
+const LENGTHS: usize = 8;
 
 /// One row of `net_events`. Field meanings are those of `schema.sql`.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 /// Prices by provider, in layers; the first layer that knows a model decides.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PriceTable {
     layers: Vec<Layer>,
 }

@@ -1,0 +1,39 @@
+# One command for each chore. `.ci/run` runs the same ones.
+
+# What this file offers.
+default:
+    @just --list
+
+# Format, lints and documentation.
+check:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+# All tests, or those whose names match.
+test *FILTER:
+    cargo test --locked {{FILTER}}
+
+# Model replies through a real proxy, and the ledger of them.
+demo *ARGS:
+    cargo run --locked --release -- demo {{ARGS}}
+
+# Fuzz one target for so many seconds: hello, head, body, coding, sse, …
+fuzz TARGET SECONDS="60":
+    scripts/fuzz {{TARGET}} {{SECONDS}}
+
+# Parts measured by themselves.
+bench *ARGS:
+    cargo bench --locked {{ARGS}}
+
+# The whole against the floor, as CPU per unit. `just perf --help` lists scenarios and peers.
+perf *ARGS:
+    scripts/perf {{ARGS}}
+
+# Licences, sources and advisories of dependencies.
+deny:
+    cargo deny --locked check
+
+# Everything that has to hold, as the continuous integration runs it.
+ci:
+    .ci/run

@@ -1,0 +1,245 @@
+//! Getting an origin connection: an idle one, or name, address check, connect and TLS, each with its own deadline
+//! (P21). No byte of a request leaves before the origin has proved its name (P28).
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use crate::exchange::{Exchange, Refusal, decide};
+use crate::leg::Leg;
+use crate::limits::Micros;
+use crate::policy::{HostVerdict, Policy, Why};
+use crate::telemetry::event::{NetEvent, Phase};
+
+use super::fault::Fault;
+use super::state::{State, Step, Turn};
+use super::stream::Stream;
+use super::tunnel::{Splice, Tunnel};
+use super::{Answer, Ask, Carriage, Cx, Legs, OriginAsk, Session};
+
+/// An origin connection is on its way.
+#[derive(Debug)]
+pub struct Dial {
+    goal: Goal,
+    ask: OriginAsk,
+    stage: Stage,
+    /// When the stage began.
+    began: Micros,
+    /// When the stage has taken too long.
+    pub deadline: Micros,
+    reused: bool,
+}
+
+/// What the connection is for.
+#[derive(Debug)]
+pub enum Goal {
+    /// One exchange.
+    Exchange(Box<Exchange>),
+    /// The guest's own bytes.
+    Splice(Box<Splice>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Waiting for a pooled connection or addresses.
+    Asking,
+    /// Connecting.
+    Connecting,
+    /// TLS handshake with the origin.
+    Securing,
+}
+
+impl Goal {
+    fn row(&mut self) -> &mut NetEvent {
+        match self {
+            Self::Exchange(exchange) => &mut exchange.row,
+            Self::Splice(splice) => &mut splice.row,
+        }
+    }
+
+    fn ask(&self, fresh: bool) -> OriginAsk {
+        match self {
+            Self::Exchange(exchange) => {
+                let to = &exchange.destination;
+                let carriage = if to.secure { Carriage::Tls } else { Carriage::Plain };
+                let fresh = fresh || exchange.upgrade.is_some();
+                OriginAsk { host: to.host.clone(), port: to.port, carriage, fresh }
+            }
+            Self::Splice(splice) => {
+                let (host, port) = (splice.target.host.clone(), splice.target.port);
+                OriginAsk { host, port, carriage: Carriage::Opaque, fresh: true }
+            }
+        }
+    }
+
+    fn into_fault(self, mut fault: Fault) -> Fault {
+        match self {
+            Self::Exchange(exchange) => fault.exchange = Some(exchange),
+            Self::Splice(splice) => fault.row = Some(splice.row),
+        }
+        fault
+    }
+}
+
+impl Dial {
+    /// Asks for an origin connection. `fresh` refuses idle ones.
+    pub fn begin(goal: Goal, fresh: bool, cx: &mut Cx<'_>) -> State {
+        let ask = goal.ask(fresh);
+        cx.asks.push(Ask::Origin(ask.clone()));
+        let deadline = cx.now.mono + cx.world.timeouts.dns;
+        let dial = Self { goal, ask, stage: Stage::Asking, began: cx.now.mono, deadline, reused: false };
+        State::Dial(Box::new(dial))
+    }
+
+    /// Goes on with what the world answered, or with the handshake.
+    pub fn turn(
+        mut self: Box<Self>,
+        legs: &mut Legs,
+        session: &mut Session,
+        cx: &mut Cx<'_>,
+        answer: Option<Answer>,
+    ) -> Turn {
+        if guest_left(legs) {
+            return Err(self.fail(Fault::guest_gone()));
+        }
+        match answer {
+            Some(Answer::Addresses { list }) => self.choose(&list, cx),
+            Some(Answer::Mapped(list)) => self.connect_to(list, cx),
+            Some(Answer::Unresolved(why)) => {
+                let message = format!("{} cannot be resolved: {why}", self.ask.host);
+                Err(self.refuse(Refusal::upstream(502, Phase::Dns, message)))
+            }
+            Some(Answer::Unreachable(why)) => {
+                let message = format!("cannot connect to {}:{}: {why}", self.ask.host, self.ask.port);
+                Err(self.refuse(Refusal::upstream(502, Phase::Connect, message)))
+            }
+            Some(Answer::Origin { leg, dialed, reused }) => {
+                self.attach(leg, dialed, reused, legs, cx);
+                self.secure(legs, session, cx)
+            }
+            None if self.stage == Stage::Securing => self.secure(legs, session, cx),
+            None => Ok(Step::Wait(State::Dial(self))),
+        }
+    }
+
+    /// Keeps the addresses that the policy lets through, and dials exactly those (P7).
+    fn choose(mut self: Box<Self>, list: &Arc<[IpAddr]>, cx: &mut Cx<'_>) -> Turn {
+        self.goal.row().dns_us = Some(cx.now.mono.saturating_sub(self.began));
+        let mut refused: Option<Why> = None;
+        let mut allowed = Vec::with_capacity(list.len());
+        for &ip in list.iter() {
+            match cx.world.policy.address(&self.ask.host, ip) {
+                Ok(()) => allowed.push(SocketAddr::new(ip, self.ask.port)),
+                Err(why) => refused = Some(why),
+            }
+        }
+        match refused {
+            Some(why) if allowed.is_empty() && !cx.world.policy.observe() => {
+                let what = format!("{} resolves to an address that may not be reached", self.ask.host);
+                Err(self.refuse(Refusal::denied(why, &what).closing()))
+            }
+            Some(_) if allowed.is_empty() => {
+                let all = list.iter().map(|&ip| SocketAddr::new(ip, self.ask.port)).collect();
+                self.connect_to(all, cx)
+            }
+            _ => self.connect_to(allowed, cx),
+        }
+    }
+
+    fn connect_to(mut self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {
+        if list.iter().any(|address| is_own(*address, &cx.world.own)) {
+            let message = format!("{}:{} is this proxy itself", self.ask.host, self.ask.port);
+            let mut refusal = Refusal::bad_request(403, message);
+            refusal.phase = Some(Phase::Connect);
+            return Err(self.refuse(refusal));
+        }
+        self.enter(Stage::Connecting, cx.world.timeouts.connect, cx);
+        cx.asks.push(Ask::Dial(list));
+        Ok(Step::Wait(State::Dial(self)))
+    }
+
+    fn enter(&mut self, stage: Stage, allowance: Micros, cx: &Cx<'_>) {
+        self.stage = stage;
+        self.began = cx.now.mono;
+        self.deadline = cx.now.mono + allowance;
+    }
+
+    fn attach(&mut self, leg: Box<Leg>, dialed: SocketAddr, reused: bool, legs: &mut Legs, cx: &Cx<'_>) {
+        let took = cx.now.mono.saturating_sub(self.began);
+        let row = self.goal.row();
+        row.dialed = Some(dialed);
+        if !reused {
+            row.connect_us = Some(took);
+        }
+        self.reused = reused;
+        legs.origin = Some(leg);
+        self.enter(Stage::Securing, cx.world.timeouts.tls, cx);
+    }
+
+    fn secure(mut self: Box<Self>, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
+        let Some(leg) = &legs.origin else { return Ok(Step::Wait(State::Dial(self))) };
+        if leg.is_handshaking() {
+            if leg.is_exhausted() {
+                let message = format!("{} closed during the TLS handshake", self.ask.host);
+                return Err(self.refuse(Refusal::upstream(502, Phase::Tls, message)));
+            }
+            return Ok(Step::Wait(State::Dial(self)));
+        }
+        if leg.is_tls() && !self.reused {
+            self.goal.row().tls_us = Some(cx.now.mono.saturating_sub(self.began));
+        }
+        match self.goal {
+            Goal::Exchange(exchange) => Ok(Step::Go(Stream::begin(exchange, self.reused, legs, cx))),
+            Goal::Splice(splice) => Ok(Step::Go(Tunnel::splice(splice, session, cx))),
+        }
+    }
+
+    /// The stage has taken too long.
+    pub fn expire(self: Box<Self>, _cx: &Cx<'_>) -> Box<Fault> {
+        let (phase, what) = match self.stage {
+            Stage::Asking => (Phase::Dns, "resolving its name"),
+            Stage::Connecting => (Phase::Connect, "connecting"),
+            Stage::Securing => (Phase::Tls, "the TLS handshake"),
+        };
+        let message = format!("timeout: {what} took too long for {}:{}", self.ask.host, self.ask.port);
+        self.refuse(Refusal::upstream(504, phase, message))
+    }
+
+    /// Whether a policy denies what the connection is for.
+    pub fn is_denied_by(&self, policy: &Policy) -> bool {
+        match &self.goal {
+            Goal::Exchange(exchange) => decide::is_denied(exchange, policy),
+            Goal::Splice(splice) => {
+                policy.host(&splice.target.host, splice.target.port).0 == HostVerdict::Deny
+            }
+        }
+    }
+
+    /// A fault that came from outside a turn.
+    pub fn into_fault(self: Box<Self>, fault: Fault, _cx: &Cx<'_>) -> Fault {
+        self.goal.into_fault(fault)
+    }
+
+    fn refuse(self: Box<Self>, refusal: Box<Refusal>) -> Box<Fault> {
+        self.fail(*Fault::refused(refusal, None))
+    }
+
+    fn fail(self: Box<Self>, fault: Fault) -> Box<Fault> {
+        Box::new(self.goal.into_fault(fault))
+    }
+}
+
+/// Whether the guest has gone away. TLS without its transport is gone; a plain guest may have closed its own
+/// direction and wait for the answer (RFC 9112 §9.6).
+pub fn guest_left(legs: &Legs) -> bool {
+    legs.guest.is_tls() && legs.guest.is_fin() && legs.guest.unread() == 0
+}
+
+/// Whether this address is one of our own listeners (P13).
+fn is_own(address: SocketAddr, own: &[SocketAddr]) -> bool {
+    let ip = address.ip().to_canonical();
+    own.iter().any(|listener| {
+        let same_host =
+            listener.ip().to_canonical() == ip || listener.ip().is_unspecified() || ip.is_unspecified();
+        listener.port() == address.port() && same_host
+    })
+}

@@ -1,0 +1,81 @@
+//! One identity for each request (P6): the tunnel's target, SNI, Host or the absolute target, and later the name that
+//! the origin's certificate must show, are one host and one port, or the request is refused.
+
+use crate::exchange::{Destination, Refusal};
+use crate::policy::host::Host;
+use crate::telemetry::event::Phase;
+use crate::wire::head::{Form, RequestHead, Scheme};
+
+use super::Session;
+
+/// Where a request goes, or why that is not one place.
+pub fn destination(session: &Session, head: &RequestHead) -> Result<Destination, Box<Refusal>> {
+    let named = named(head)?;
+    let secure = is_secure(session, head)?;
+    let fixed = session.tls.clone().or_else(|| session.target.as_ref().map(|target| target.host.clone()));
+    let host = match (fixed, &named) {
+        (Some(fixed), Some((host, _))) if *host != fixed => {
+            return Err(misdirected(format!(
+                "this connection is for {fixed}, and the request is for {host}"
+            )));
+        }
+        (Some(fixed), _) => fixed,
+        (None, Some((host, _))) => host.clone(),
+        (None, None) => session
+            .known_host()
+            .ok_or_else(|| Refusal::bad_request(400, "the request names no host".into()))?,
+    };
+    let port = port(session, named.and_then(|(_, port)| port), &host, secure)?;
+    Ok(Destination { host, port, secure })
+}
+
+/// The host and port that the request itself names.
+fn named(head: &RequestHead) -> Result<Option<(Host, Option<u16>)>, Box<Refusal>> {
+    let Some(raw) = head.host() else { return Ok(None) };
+    Host::parse_authority(raw)
+        .map(Some)
+        .map_err(|error| Refusal::bad_request(400, format!("illegal host: {}", error.as_str())))
+}
+
+/// Inside TLS everything is https. Outside, an absolute target says; what came through a tunnel or a redirect is as
+/// it looks.
+fn is_secure(session: &Session, head: &RequestHead) -> Result<bool, Box<Refusal>> {
+    match (session.tls.is_some(), head.form) {
+        (true, Form::Absolute(Scheme::Http)) => Err(misdirected("an http target inside TLS".into())),
+        (true, _) => Ok(true),
+        (false, Form::Absolute(Scheme::Https)) if session.known_port().is_some() => {
+            Err(misdirected("an https target on a connection without TLS".into()))
+        }
+        (false, Form::Absolute(Scheme::Https)) => Ok(true),
+        (false, _) => Ok(false),
+    }
+}
+
+fn port(session: &Session, named: Option<u16>, host: &Host, secure: bool) -> Result<u16, Box<Refusal>> {
+    match (session.known_port(), named) {
+        (None, _) => free_port(session, named, host, secure),
+        (Some(known), Some(port)) if port != known => Err(misdirected(format!(
+            "this connection is for port {known}, and the request is for port {port}"
+        ))),
+        (Some(known), _) => Ok(known),
+    }
+}
+
+/// Nothing but the request says which port. A client that was pointed at our own port (`--resolve`) names that one:
+/// it means the scheme's.
+fn free_port(session: &Session, named: Option<u16>, host: &Host, secure: bool) -> Result<u16, Box<Refusal>> {
+    let default = if secure { 443 } else { 80 };
+    let is_ours = |port: u16| port == session.local_port && host.ip().is_none();
+    match named {
+        None => Ok(default),
+        Some(port) if is_ours(port) => Ok(default),
+        Some(port) if session.tls.is_some() && port != default => {
+            Err(misdirected(format!("port {port} on a connection that can only be for port {default}")))
+        }
+        Some(port) => Ok(port),
+    }
+}
+
+fn misdirected(message: String) -> Box<Refusal> {
+    Refusal::misdirected(Phase::Head, message)
+}

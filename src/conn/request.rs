@@ -1,0 +1,218 @@
+//! Reading a request head and judging it. Every request is judged anew, against the newest policy and with the same
+//! identity as its connection (P6, LESSONS 27).
+
+use crate::exchange::decide::judge;
+use crate::exchange::{Destination, Exchange, Refusal, Settings};
+use crate::limits::Micros;
+use crate::policy::HostVerdict;
+use crate::policy::host::Host;
+use crate::telemetry::event::{Decision, Phase};
+use crate::wire::head::{HeadError, HeadLimits, HeadScan, Method, RequestHead, parse_request};
+
+use super::dial::{Dial, Goal};
+use super::fault::{Fault, Tell};
+use super::greet::Greet;
+use super::identity;
+use super::session::Target;
+use super::state::{State, Step, Turn};
+use super::world::Gate;
+use super::{Cx, Legs, Life, Session};
+
+/// Waiting for a request, or reading one.
+#[derive(Debug)]
+pub struct Request {
+    scan: HeadScan,
+    /// When it has taken too long.
+    pub deadline: Micros,
+    /// The first byte of the head has come.
+    began: bool,
+    /// The ledger takes no new request: the head is complete and waits.
+    held: bool,
+}
+
+/// How often a request that the ledger holds back looks whether it may go on.
+const HOLD: Micros = 20_000;
+
+impl Request {
+    /// The first request of a connection; `deadline` covers the wait for it.
+    pub fn first(deadline: Micros, _cx: &Cx<'_>) -> Self {
+        Self { scan: HeadScan::new(), deadline, began: false, held: false }
+    }
+
+    /// The next request on a connection that was kept alive.
+    pub fn next(cx: &Cx<'_>) -> Self {
+        Self::first(cx.now.mono + cx.world.timeouts.keep_alive, cx)
+    }
+
+    /// Whether nothing of a head has come yet.
+    pub fn is_idle(&self) -> bool {
+        !self.began
+    }
+
+    /// Reads on.
+    pub fn turn(mut self, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
+        let unread = legs.guest.unread();
+        if unread == 0 {
+            return self.wait(legs, session);
+        }
+        session.received = true;
+        if !self.began {
+            self.began = true;
+            self.deadline = cx.now.mono + cx.world.timeouts.head;
+        }
+        let limits = head_limits(cx);
+        let found = match self.scan.find(legs.guest.inbox(), &limits) {
+            Ok(None) if legs.guest.gather() => self.scan.find(legs.guest.inbox(), &limits),
+            other => other,
+        };
+        match found {
+            Ok(Some(len)) => self.complete(len, legs, session, cx),
+            Ok(None) => self.wait(legs, session),
+            Err(error) => Err(bad_head(error, session)),
+        }
+    }
+
+    fn wait(self, legs: &Legs, session: &Session) -> Turn {
+        if !legs.guest.is_exhausted() {
+            return Ok(Step::Wait(State::Request(self)));
+        }
+        let nothing_lost = !self.began && (session.requests > 0 || !session.received);
+        if nothing_lost { Ok(Step::Done(Life::Over { reset: false })) } else { Err(left_in_head()) }
+    }
+
+    /// The head is complete. It waits where the ledger is behind; nothing is read on until then.
+    fn complete(mut self, len: usize, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
+        if cx.gate == Gate::Wait {
+            self.held = true;
+            self.scan.reset();
+            self.deadline = cx.now.mono + HOLD;
+            return Ok(Step::Wait(State::Request(self)));
+        }
+        let mut head = std::mem::take(&mut cx.scratch.request);
+        let outcome = parse_request(&legs.guest.inbox()[..len], &mut head, &head_limits(cx));
+        legs.guest.consume(len);
+        session.requests += 1;
+        let turn = match outcome {
+            Ok(()) if head.method == Method::Connect => connect(&head, legs, session, cx),
+            Ok(()) => accept(&head, session, cx),
+            Err(error) => Err(bad_head(error, session)),
+        };
+        cx.scratch.request = head;
+        turn
+    }
+
+    /// The head, or the wait for it, has taken too long. A held head looks again.
+    pub fn expire(mut self, _legs: &Legs, cx: &Cx<'_>) -> Result<Self, Box<Fault>> {
+        if self.held {
+            self.held = false;
+            self.deadline = cx.now.mono + cx.world.timeouts.head;
+            return Ok(self);
+        }
+        let message = "timeout: the request head did not come in time".to_owned();
+        let mut fault = Fault::refused(Refusal::upstream(408, Phase::Head, message), None);
+        if !self.began {
+            fault.tell = Tell::Nothing;
+        }
+        Err(fault)
+    }
+}
+
+fn head_limits(cx: &Cx<'_>) -> HeadLimits {
+    let limits = &cx.world.limits;
+    HeadLimits {
+        request_line: limits.request_line,
+        header_block: limits.header_block,
+        header_fields: limits.header_fields,
+    }
+}
+
+fn bad_head(error: HeadError, session: &mut Session) -> Box<Fault> {
+    session.speaks_http = true;
+    Fault::refused(Refusal::bad_request(error.status(), error.as_str().to_owned()), None)
+}
+
+fn left_in_head() -> Box<Fault> {
+    let mut fault = Fault::left_early();
+    fault.phase = Some(Phase::Head);
+    fault
+}
+
+/// CONNECT: the host is judged, nothing is dialled yet. Inside a tunnel or TLS there is none (P12).
+fn connect(head: &RequestHead, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
+    if session.tls.is_some() || session.target.is_some() {
+        return Err(refuse_head(
+            Refusal::bad_request(405, "CONNECT inside a tunnel".into()),
+            head,
+            session,
+            cx,
+        ));
+    }
+    let authority = head.target.authority().unwrap_or_default();
+    let target = match Host::parse_authority(authority) {
+        Ok((host, Some(port))) => Target { host, port },
+        Ok((_, None)) => return Err(bad_connect("the target has no port", session)),
+        Err(error) => return Err(bad_connect(error.as_str(), session)),
+    };
+    let (verdict, why) = cx.world.policy.host(&target.host, target.port);
+    if verdict == HostVerdict::Deny && !cx.world.policy.observe() {
+        let what = format!("{}:{} may not be talked to", target.host, target.port);
+        session.target = Some(target);
+        return Err(refuse_head(Refusal::denied(why, &what).closing(), head, session, cx));
+    }
+    session.target = Some(target);
+    session.requests = 0;
+    legs.guest.send(b"HTTP/1.1 200 Connection established\r\n\r\n");
+    Ok(Step::Go(State::Greet(Greet::inside(cx))))
+}
+
+fn bad_connect(what: &str, session: &mut Session) -> Box<Fault> {
+    session.speaks_http = true;
+    Fault::refused(Refusal::bad_request(400, format!("CONNECT: {what}")), None)
+}
+
+/// A refusal before there is a destination: the row still says what was asked.
+fn refuse_head(refusal: Box<Refusal>, head: &RequestHead, session: &Session, cx: &mut Cx<'_>) -> Box<Fault> {
+    let known = session.target.clone();
+    let host = known.as_ref().map(|target| target.host.clone()).or_else(|| session.known_host());
+    let Some(host) = host else { return Fault::refused(refusal, None) };
+    let port = session.known_port().unwrap_or(443);
+    let destination = Destination { host, port, secure: session.tls.is_some() || known.is_some() };
+    Fault::refused(refusal, Some(Box::new(begin(head, destination, session, cx))))
+}
+
+fn begin(head: &RequestHead, to: Destination, session: &Session, cx: &mut Cx<'_>) -> Exchange {
+    let settings = Settings {
+        models: &cx.world.models,
+        inspect: cx.world.limits.inspect,
+        keep_headers: cx.world.keep_headers,
+    };
+    Exchange::begin(session.row((cx.next_id)(), cx.now), cx.now, head, to, settings)
+}
+
+/// Any other request: identity, verdict, then an origin connection.
+fn accept(head: &RequestHead, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
+    let to = match identity::destination(session, head) {
+        Ok(to) => to,
+        Err(refusal) => return Err(refuse_head(refusal, head, session, cx)),
+    };
+    let mut exchange = Box::new(begin(head, to, session, cx));
+    if let Some(verdict) = session.verdict.take() {
+        return Err(Fault::refused(verdict.refusal, Some(exchange)));
+    }
+    if cx.gate == Gate::Refuse {
+        return Err(Fault::refused(ledger_unavailable(), Some(exchange)));
+    }
+    if let Err(refusal) = judge(&mut exchange, head, &cx.world.policy, &session.client, &session.listener) {
+        return Err(Fault::refused(refusal, Some(exchange)));
+    }
+    exchange.write_onward(head);
+    Ok(Step::Go(Dial::begin(Goal::Exchange(exchange), false, cx)))
+}
+
+fn ledger_unavailable() -> Box<Refusal> {
+    let message =
+        "the ledger cannot be written, and this proxy is set to refuse what it cannot record".to_owned();
+    let mut refusal = Refusal::upstream(503, Phase::Head, message);
+    refusal.decision = Decision::Failed;
+    refusal
+}

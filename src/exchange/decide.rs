@@ -1,0 +1,114 @@
+//! May this request be made? Every question in order, against the newest policy, for every request (LESSONS 20, 27).
+
+use crate::policy::http::{RequestQuestion, is_override};
+use crate::policy::path;
+use crate::policy::{Allow, HostVerdict, Policy, Why};
+use crate::telemetry::event::Client;
+use crate::wire::head::{RequestHead, Upgrade};
+use crate::wire::websocket;
+
+use super::refuse::Refusal;
+use super::{Destination, Exchange};
+
+/// Judges a request; what decided is written into the row either way.
+pub fn judge(
+    exchange: &mut Exchange,
+    head: &RequestHead,
+    policy: &Policy,
+    client: &Client,
+    listener: &str,
+) -> Result<(), Box<Refusal>> {
+    let to = exchange.destination.clone();
+    let asked = RequestQuestion {
+        host: &to.host,
+        port: to.port,
+        method: head.method.as_bytes(),
+        path: head.path(),
+        process: client.process_name.as_deref(),
+        uid: client.user_id,
+        listener,
+    };
+    let verdict = verdict(&asked, &to, head, policy);
+    match verdict {
+        Ok(why) => note(exchange, &why, None),
+        Err(refusal) if policy.observe() && refusal.by_policy => {
+            let why = refusal.why.clone();
+            let would = format!("observe: would be denied: {}", refusal.message);
+            if let Some(why) = why {
+                note(exchange, &why, Some(&would));
+            }
+        }
+        Err(refusal) => return Err(refusal),
+    }
+    check_upgrade(head)
+}
+
+fn verdict(
+    asked: &RequestQuestion<'_>,
+    to: &Destination,
+    head: &RequestHead,
+    policy: &Policy,
+) -> Result<Why, Box<Refusal>> {
+    let (verdict, why) = policy.host(&to.host, to.port);
+    if verdict == HostVerdict::Deny {
+        return Err(Refusal::denied(why, &format!("{} may not be talked to", to.authority())));
+    }
+    let guards = policy.guards(&to.host, to.port);
+    if guards.path_rules
+        && let Some(how) = path::ambiguous(asked.path)
+    {
+        return Err(Refusal::bad_request(400, format!("the path {how}, and this host has path rules")));
+    }
+    if guards.refuse_overrides() && head.fields.iter().any(|(name, _)| is_override(name)) {
+        let message = "a field that overrides method or URL, and this host has rules for them";
+        return Err(Refusal::bad_request(400, message.into()));
+    }
+    match policy.request(asked) {
+        (Allow::Allow, why) => Ok(why),
+        (Allow::Deny, why) => {
+            let what = format!("{} on {} is not allowed", head.method.as_str(), to.authority());
+            Err(Refusal::denied(why, &what))
+        }
+    }
+}
+
+fn note(exchange: &mut Exchange, why: &Why, reason: Option<&str>) {
+    exchange.row.rule = Some(why.rule.clone());
+    exchange.row.rule_layer = Some(why.layer.as_str());
+    exchange.row.reason = reason.map(Into::into).or_else(|| why.reason.clone());
+}
+
+/// Whether a policy denies an exchange that is under way: asked after a reload.
+pub fn is_denied(exchange: &Exchange, policy: &Policy) -> bool {
+    let row = &exchange.row;
+    let asked = RequestQuestion {
+        host: &exchange.destination.host,
+        port: exchange.destination.port,
+        method: exchange.method.as_bytes(),
+        path: row.path.as_deref().unwrap_or_default(),
+        process: row.client.process_name.as_deref(),
+        uid: row.client.user_id,
+        listener: &row.listener,
+    };
+    !policy.observe() && policy.request(&asked).0 == Allow::Deny
+}
+
+/// Of the upgrades only a proper WebSocket goes on (P12).
+fn check_upgrade(head: &RequestHead) -> Result<(), Box<Refusal>> {
+    match head.upgrade {
+        None => Ok(()),
+        Some(Upgrade::WebSocket) => {
+            let version = head.fields.get(b"sec-websocket-version").unwrap_or_default();
+            let key = head.fields.get(b"sec-websocket-key").unwrap_or_default();
+            let proper = websocket::is_version(version) && websocket::is_key(key);
+            let once = head.fields.count(b"sec-websocket-key") == 1;
+            if proper && once {
+                return Ok(());
+            }
+            Err(Refusal::bad_request(400, "not a WebSocket handshake as RFC 6455 has it".into()))
+        }
+        Some(Upgrade::H2c | Upgrade::Other) => {
+            Err(Refusal::bad_request(501, "this Upgrade is not supported: only websocket is".into()))
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! A running proxy: its listeners, its reactor threads, and the words that steer them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use mio::Poll;
+
+use crate::config::{Listen, ListenAddress};
+use crate::policy::Policy;
+use crate::telemetry::Sink;
+
+use super::Reactor;
+use super::listen::Listener;
+use super::mailbox::{Mail, mailbox};
+use super::shared::{Local, Shared};
+
+/// Listeners that are bound but not served yet: addresses are known before threads run.
+pub struct Bound {
+    first: Vec<Listener>,
+}
+
+/// A running proxy.
+pub struct Server {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    names: Vec<String>,
+}
+
+/// Why a listener could not be bound.
+#[derive(Debug)]
+pub struct BindError {
+    /// Where.
+    pub address: ListenAddress,
+    /// Why.
+    pub error: io::Error,
+}
+
+impl Bound {
+    /// Binds all listeners.
+    pub fn new(listen: &[Listen]) -> Result<Self, BindError> {
+        let bind = |listen: &Listen| {
+            Listener::bind(&listen.address, listen.proxy_header)
+                .map_err(|error| BindError { address: listen.address.clone(), error })
+        };
+        Ok(Self { first: listen.iter().map(bind).collect::<Result<_, _>>()? })
+    }
+
+    /// The TCP addresses that were bound.
+    pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
+        self.first.iter().filter_map(Listener::local_address).collect()
+    }
+
+    /// All addresses as the ledger shows them.
+    pub fn names(&self) -> Vec<String> {
+        self.first.iter().map(|listener| listener.entrance.name.to_string()).collect()
+    }
+
+    /// Starts the reactors.
+    pub fn serve(self, reactors: usize, shared: Arc<Shared>, sink: impl Fn() -> Sink) -> io::Result<Server> {
+        let names = self.names();
+        let mut listeners = self.split(reactors)?;
+        let mut postboxes = Vec::new();
+        let mut waiting = Vec::new();
+        for index in 0..reactors.max(1) {
+            let poll = Poll::new()?;
+            let (postbox, mail) = mailbox(poll.registry())?;
+            postboxes.push(postbox);
+            let local = Local::new(Arc::clone(&shared), sink());
+            let own = std::mem::take(&mut listeners[index]);
+            waiting.push(Reactor::new(index as u16, poll, own, mail, local)?);
+        }
+        shared.introduce(postboxes);
+        let threads = waiting.into_iter().enumerate().map(spawn).collect::<io::Result<_>>()?;
+        Ok(Server { shared, threads, names })
+    }
+
+    /// Each reactor's listeners: the first has all, the others have the TCP ones once more.
+    fn split(self, reactors: usize) -> io::Result<Vec<Vec<Listener>>> {
+        let mut all = Vec::new();
+        for _ in 1..reactors.max(1) {
+            let again = self.first.iter().map(Listener::again).collect::<io::Result<Vec<_>>>()?;
+            all.push(again.into_iter().flatten().collect());
+        }
+        all.insert(0, self.first);
+        Ok(all)
+    }
+}
+
+fn spawn((index, reactor): (usize, Reactor)) -> io::Result<JoinHandle<io::Result<()>>> {
+    thread::Builder::new().name(format!("reactor-{index}")).spawn(move || reactor.run())
+}
+
+impl Server {
+    /// Addresses as the ledger shows them, in the configuration's order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// What the reactors share: counters, for the admin listener.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Puts a new policy into force: the next request is judged by it.
+    pub fn set_policy(&self, policy: Arc<Policy>, cut: bool) {
+        self.shared.policy.store(policy);
+        self.shared.post_all(|| Mail::PolicyChanged { cut });
+    }
+
+    /// No new connections; running exchanges may end within the grace period (P35).
+    pub fn drain(&self) {
+        self.shared.post_all(|| Mail::Drain);
+    }
+
+    /// Ends everything now.
+    pub fn cut(&self) {
+        self.shared.post_all(|| Mail::Cut);
+    }
+
+    /// Whether a reactor has ended.
+    pub fn has_ended(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits until all reactors have ended.
+    pub fn join(self) -> io::Result<()> {
+        for thread in self.threads {
+            match thread.join() {
+                Ok(outcome) => outcome?,
+                Err(_) => return Err(io::Error::other("a reactor panicked; this is a defect")),
+            }
+        }
+        Ok(())
+    }
+}

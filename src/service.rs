@@ -1,0 +1,211 @@
+//! From settings to a running proxy: opens the ledger, the CA, trust and policy, binds the listeners, starts the
+//! reactors. What cannot be opened or verified is an error that says what to do; nothing starts half (fail closed).
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use crate::cert::{Authority, MintOptions, Minter, bundle};
+use crate::config::{self, ConfigError, Settings};
+use crate::conn::World;
+use crate::limits::Micros;
+use crate::model::ModelTable;
+use crate::model::price::PriceTable;
+use crate::reactor::mailbox::Mail;
+use crate::reactor::server::{Bound, Server};
+use crate::reactor::shared::Shared;
+use crate::reactor::wall_clock;
+use crate::telemetry::{Closed, Ledger, LedgerOptions, Retention, SessionInfo};
+use crate::upstream::resolve::{ResolveError, ResolveOptions, Resolver};
+use crate::upstream::trust::Trust;
+use crate::upstream::via::ViaOptions;
+
+/// Why a proxy cannot start.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn failed(what: impl fmt::Display) -> StartError {
+    StartError(what.to_string())
+}
+
+/// What a session is called and what it runs.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// A name that the user gave.
+    pub name: Option<String>,
+    /// `run`: the command with its arguments.
+    pub command: Option<Vec<String>>,
+}
+
+/// A running proxy with everything that belongs to it.
+pub struct Service {
+    settings: Settings,
+    server: Server,
+    ledger: Ledger,
+}
+
+impl Service {
+    /// Starts a proxy. Notices for the operator (ignored fields of the user's policy, …) go to `notice`.
+    pub fn start(
+        settings: Settings,
+        identity: Identity,
+        notice: &mut dyn FnMut(&str),
+    ) -> Result<Self, StartError> {
+        let policy = load_policy(&settings, notice).map_err(failed)?;
+        make_state_dir(&settings)?;
+        let authority = Authority::open_or_create(&settings.state_dir, wall_clock()).map_err(failed)?;
+        write_bundle(&settings, &authority)?;
+        let options = MintOptions { cache: settings.limits.leaf_cache };
+        let minter = Minter::new(authority, &options).map_err(failed)?;
+        let bound = Bound::new(&settings.listen).map_err(|error| {
+            failed(format!("cannot listen on {}: {}: choose another address", error.address, error.error))
+        })?;
+        let policy = Arc::new(policy);
+        let world = World {
+            limits: settings.limits.clone(),
+            timeouts: settings.timeouts.clone(),
+            minter: Arc::new(minter),
+            policy: Arc::clone(&policy),
+            models: Arc::new(model_table(&settings)),
+            pricing: Arc::new(price_table(&settings)?),
+            own: bound.tcp_addresses().into(),
+            keep_headers: settings.telemetry.headers,
+        };
+        let shared = share(world, &settings)?;
+        let ledger = Ledger::open(ledger_options(&settings, identity, policy.digest())).map_err(failed)?;
+        let server = bound
+            .serve(settings.reactors, shared, || ledger.sender())
+            .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
+        Ok(Self { settings, server, ledger })
+    }
+
+    /// The addresses that accept connections now.
+    pub fn listening(&self) -> &[String] {
+        self.server.names()
+    }
+
+    /// Settings that it runs with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Reads the policy files again: all or nothing; on an error the last good policy stays in force.
+    pub fn reload(&self, notice: &mut dyn FnMut(&str)) -> Result<(), ConfigError> {
+        let policy = load_policy(&self.settings, notice)?;
+        self.server.set_policy(Arc::new(policy), self.settings.reload_cut);
+        Ok(())
+    }
+
+    /// No new connections; running exchanges may end within the grace period.
+    pub fn drain(&self) {
+        self.server.drain();
+    }
+
+    /// Ends everything now.
+    pub fn cut(&self) {
+        self.server.cut();
+    }
+
+    /// Whether the reactors have ended.
+    pub fn has_ended(&self) -> bool {
+        self.server.has_ended()
+    }
+
+    /// Waits for the reactors, then writes out what the ledger still holds.
+    pub fn finish(self) -> Result<Closed, StartError> {
+        self.server.join().map_err(failed)?;
+        Ok(self.ledger.close(FLUSH))
+    }
+}
+
+/// How long the ledger may take to write out its queue at the end.
+const FLUSH: Micros = 10_000_000;
+
+fn load_policy(
+    settings: &Settings,
+    notice: &mut dyn FnMut(&str),
+) -> Result<crate::policy::Policy, ConfigError> {
+    let files = &settings.policy;
+    let loaded = config::policy::load(files.user.as_deref(), files.corp.as_deref())?;
+    loaded.notices.iter().for_each(|line| notice(line));
+    Ok(loaded.policy)
+}
+
+fn make_state_dir(settings: &Settings) -> Result<(), StartError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let dir = &settings.state_dir;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| failed(format!("cannot make the state directory {}: {error}", dir.display())))
+}
+
+fn write_bundle(settings: &Settings, authority: &Authority) -> Result<(), StartError> {
+    bundle::write(&settings.state_dir, authority.cert_pem()).map(drop).map_err(failed)
+}
+
+fn model_table(settings: &Settings) -> ModelTable {
+    ModelTable { hosts: settings.model.hosts.clone(), aliases: settings.model.aliases.clone() }
+}
+
+/// The built-in prices, with the operator's own table over them.
+fn price_table(settings: &Settings) -> Result<PriceTable, StartError> {
+    let Some(path) = &settings.model.prices else { return Ok(PriceTable::built_in().clone()) };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+    PriceTable::with(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
+}
+
+fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
+    let trust = Trust::new(&settings.upstream).map_err(failed)?;
+    let via = via_options(&settings.upstream)?;
+    let home: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
+    let deliver_to = Arc::clone(&home);
+    let resolver = Resolver::new(
+        ResolveOptions::default(),
+        Box::new(move |ticket, answer| {
+            if let Some(shared) = deliver_to.get().and_then(std::sync::Weak::upgrade) {
+                let result = answer.map_err(ResolveError::as_str);
+                shared.post(usize::from(ticket.reactor), Mail::Resolved { token: ticket.token, result });
+            }
+        }),
+    );
+    let shared = Arc::new(Shared::new(world, resolver, trust, via, settings.upstream.map.clone()));
+    let fresh = home.set(Arc::downgrade(&shared)).is_ok();
+    debug_assert!(fresh, "set once, here");
+    Ok(shared)
+}
+
+fn via_options(upstream: &config::Upstream) -> Result<Option<ViaOptions>, StartError> {
+    let no_proxy = || upstream.no_proxy.iter().map(String::as_str);
+    upstream.via.as_ref().map(|via| ViaOptions::new(via, no_proxy()).map_err(failed)).transpose()
+}
+
+fn ledger_options(settings: &Settings, identity: Identity, digest: &str) -> LedgerOptions {
+    let telemetry = &settings.telemetry;
+    let session =
+        SessionInfo { name: identity.name, command: identity.command, policy_digest: digest.to_owned() };
+    LedgerOptions {
+        path: telemetry.db.clone(),
+        synchronous: match telemetry.synchronous {
+            config::Synchronous::Normal => crate::telemetry::Synchronous::Normal,
+            config::Synchronous::Full => crate::telemetry::Synchronous::Full,
+        },
+        queue: telemetry.queue,
+        patience: telemetry.patience,
+        on_failure: match telemetry.on_failure {
+            config::OnFailure::Refuse => crate::telemetry::OnFailure::Refuse,
+            config::OnFailure::Pass => crate::telemetry::OnFailure::Pass,
+        },
+        headers: telemetry.headers,
+        retention: Retention { age: telemetry.retain_age, size: telemetry.retain_size },
+        ..LedgerOptions::in_dir(&settings.state_dir, session)
+    }
+}

@@ -1,0 +1,332 @@
+//! Keeps secrets out of the ledger (P36): what is stored in their place is a keyed hash, which allows equality
+//! checks only.
+//!
+//! Header values are stored in clear for names on a list; every other value is hashed. Query values are hashed when
+//! their name smells of a secret or their value has the form of a known kind of key. Paths, texts and previews are
+//! searched for such forms. The key stays in the state directory, so that equal secrets are equal over restarts and
+//! nobody without the key can try guesses.
+
+mod key;
+mod names;
+mod scan;
+
+use std::borrow::Cow;
+
+use aws_lc_rs::hmac;
+
+use self::names::{Class, HeaderNames, smells_of_secret_in_query};
+use super::event::HeadCopy;
+use super::text::json_string;
+
+pub use key::load_key;
+
+/// Replaces secrets. One for each writer.
+#[derive(Debug)]
+pub struct Redactor {
+    key: hmac::Key,
+    names: HeaderNames,
+}
+
+impl Redactor {
+    /// A redactor with this key; `clear` are header names to store in clear beside the built-in ones. Names that
+    /// always carry secrets stay hashed.
+    pub fn new(key: &[u8], clear: &[String]) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), names: HeaderNames::new(clear) }
+    }
+
+    /// Appends the header fields as a JSON array of `[name, value]`.
+    pub fn headers_json(&self, head: &HeadCopy, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (index, (name, value)) in head.iter().enumerate() {
+            out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+            json_string(name, out);
+            out.push(b',');
+            self.header_value(name, value, out);
+            out.push(b']');
+        }
+        out.push(b']');
+    }
+
+    fn header_value(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+        match self.names.class(name) {
+            Class::Clear => json_string(&self.scanned(value), out),
+            Class::Url => json_string(&self.url(value), out),
+            Class::Secret => {
+                out.push(b'"');
+                self.hash_into(value, out);
+                out.push(b'"');
+            }
+        }
+    }
+
+    /// A query as sent, with the values of secrets replaced.
+    pub fn query<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        if !raw.split(|&b| b == b'&').any(|pair| is_secret_pair(pair)) {
+            return Cow::Borrowed(raw);
+        }
+        let mut out = Vec::with_capacity(raw.len());
+        for (index, pair) in raw.split(|&b| b == b'&').enumerate() {
+            if index > 0 {
+                out.push(b'&');
+            }
+            self.pair(pair, &mut out);
+        }
+        Cow::Owned(out)
+    }
+
+    fn pair(&self, pair: &[u8], out: &mut Vec<u8>) {
+        let (name, value) = split_pair(pair);
+        out.extend_from_slice(&self.scanned(name));
+        let Some(value) = value else { return };
+        out.push(b'=');
+        if is_secret_value(name, value) {
+            self.hash_into(value, out);
+        } else {
+            out.extend_from_slice(value);
+        }
+    }
+
+    /// A path as sent, with known kinds of keys replaced.
+    pub fn path<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        self.scanned(raw)
+    }
+
+    /// A text or a piece of a body, with known kinds of keys and values assigned to secret names replaced.
+    pub fn preview<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        self.replaced(raw, scan::find_in_text)
+    }
+
+    /// A URL or a reference: userinfo hashed, path and query as above.
+    pub fn url<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        let (rest, query) = match memchr::memchr(b'?', raw) {
+            Some(at) => (&raw[..at], Some(&raw[at + 1..])),
+            None => (raw, None),
+        };
+        let rest = self.without_userinfo(rest);
+        let query = query.map(|query| self.query(query));
+        match (rest, query) {
+            (Cow::Borrowed(_), None | Some(Cow::Borrowed(_))) => Cow::Borrowed(raw),
+            (rest, None) => rest,
+            (rest, Some(query)) => Cow::Owned([&rest, &b"?"[..], &query].concat()),
+        }
+    }
+
+    fn without_userinfo<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        let start = memchr::memmem::find(raw, b"//").map_or(0, |at| at + 2);
+        let end = memchr::memchr(b'/', &raw[start..]).map_or(raw.len(), |at| start + at);
+        let Some(at) = memchr::memrchr(b'@', &raw[start..end]) else { return self.scanned(raw) };
+        let mut out = raw[..start].to_vec();
+        self.hash_into(&raw[start..start + at], &mut out);
+        out.extend_from_slice(&self.scanned(&raw[start + at..]));
+        Cow::Owned(out)
+    }
+
+    fn scanned<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        self.replaced(raw, scan::find_key)
+    }
+
+    fn replaced<'a>(&self, raw: &'a [u8], find: scan::Find) -> Cow<'a, [u8]> {
+        let Some(mut found) = find(raw, 0) else { return Cow::Borrowed(raw) };
+        let mut out = Vec::with_capacity(raw.len());
+        let mut done = 0;
+        loop {
+            out.extend_from_slice(&raw[done..found.start]);
+            self.hash_into(&raw[found.clone()], &mut out);
+            done = found.end;
+            match find(raw, done) {
+                Some(next) => found = next,
+                None => break,
+            }
+        }
+        out.extend_from_slice(&raw[done..]);
+        Cow::Owned(out)
+    }
+
+    /// Appends `hmac:` and the first 64 bits of the keyed hash in hex.
+    fn hash_into(&self, secret: &[u8], out: &mut Vec<u8>) {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let tag = hmac::sign(&self.key, secret);
+        out.extend_from_slice(b"hmac:");
+        for &byte in &tag.as_ref()[..8] {
+            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+}
+
+fn is_secret_pair(pair: &[u8]) -> bool {
+    let (name, value) = split_pair(pair);
+    holds_key(name) || value.is_some_and(|value| is_secret_value(name, value))
+}
+
+fn is_secret_value(name: &[u8], value: &[u8]) -> bool {
+    !value.is_empty() && (smells_of_secret_in_query(name) || holds_key(value))
+}
+
+fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'=', pair) {
+        Some(at) => (&pair[..at], Some(&pair[at + 1..])),
+        None => (pair, None),
+    }
+}
+
+fn holds_key(value: &[u8]) -> bool {
+    scan::find_key(value, 0).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redactor() -> Redactor {
+        Redactor::new(b"test key", &["X-Team".to_owned(), "Authorization".to_owned()])
+    }
+
+    fn headers(fields: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut head = HeadCopy::default();
+        for (name, value) in fields {
+            head.push(name.as_bytes(), value.as_bytes());
+        }
+        let mut out = Vec::new();
+        redactor().headers_json(&head, &mut out);
+        serde_json::from_slice(&out).expect("headers_json writes JSON")
+    }
+
+    fn query(raw: &str) -> String {
+        String::from_utf8(redactor().query(raw.as_bytes()).into_owned()).expect("ASCII in, ASCII out")
+    }
+
+    fn url(raw: &str) -> String {
+        String::from_utf8(redactor().url(raw.as_bytes()).into_owned()).expect("ASCII in, ASCII out")
+    }
+
+    fn is_hash(text: &str) -> bool {
+        text.strip_prefix("hmac:")
+            .is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+
+    #[test]
+    fn p36_secret_headers_are_hashed_whatever_their_case() {
+        for name in [
+            "Authorization",
+            "proxy-authorization",
+            "COOKIE",
+            "set-cookie",
+            "X-Api-Key",
+            "api-key",
+            "x-goog-api-key",
+            "X-Auth-Token",
+            "x-amz-security-token",
+            "x-my-session",
+            "X-Unheard-Of",
+            "sec-websocket-protocol",
+        ] {
+            let stored = headers(&[(name, "Bearer abcdef")]);
+            assert_eq!(stored[0].0, name);
+            assert!(is_hash(&stored[0].1), "{name}: {}", stored[0].1);
+        }
+    }
+
+    #[test]
+    fn harmless_headers_and_configured_ones_stay_clear() {
+        for (name, value) in [
+            ("Host", "api.example.com"),
+            ("user-agent", "claude-cli/2.1.197 (external, sdk-cli)"),
+            ("Content-Type", "application/json"),
+            ("x-stainless-retry-count", "1"),
+            ("anthropic-ratelimit-tokens-remaining", "17"),
+            ("retry-after", "3"),
+            ("x-team", "blue"),
+        ] {
+            assert_eq!(headers(&[(name, value)]), [(name.to_owned(), value.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn a_key_inside_a_clear_header_is_still_replaced() {
+        let stored = headers(&[("user-agent", "tool/1 (sk-ant-api03-AAAAAAAAAAAAAAAAAAAA)")]);
+        assert!(stored[0].1.starts_with("tool/1 (hmac:") && stored[0].1.ends_with(')'), "{}", stored[0].1);
+        let stored = headers(&[("Referer", "https://u:p@x.test/a?token=1&b=2")]);
+        assert!(!stored[0].1.contains("u:p") && !stored[0].1.contains("token=1"), "{}", stored[0].1);
+        assert!(stored[0].1.ends_with("&b=2"));
+    }
+
+    #[test]
+    fn header_bytes_that_are_no_text_become_json_all_the_same() {
+        let mut head = HeadCopy::default();
+        head.push(b"accept", b"a\"\\\x01\xff\xc3\xa9\x7f");
+        let mut out = Vec::new();
+        redactor().headers_json(&head, &mut out);
+        let stored: Vec<(String, String)> = serde_json::from_slice(&out).expect("headers_json writes JSON");
+        assert_eq!(stored[0].1, "a\"\\\u{1}\u{fffd}é\u{7f}");
+    }
+
+    #[test]
+    fn lesson_19_key_like_query_values_are_hashed() {
+        for (raw, kept) in [
+            ("key=AIzaXYZ", "key="),
+            ("alt=sse&key=1", "alt=sse&key="),
+            ("API_KEY=1", "API_KEY="),
+            ("apiKey=1", "apiKey="),
+            ("access_token=1", "access_token="),
+            ("X-Amz-Signature=1", "X-Amz-Signature="),
+            ("sig=1", "sig="),
+            ("code=1", "code="),
+            ("password=1", "password="),
+            ("%6bey=1", "%6bey="),
+            ("q=ghp_0123456789abcdef0123456789abcdef0123", "q="),
+        ] {
+            let stored = query(raw);
+            let hash = stored.strip_prefix(kept).unwrap_or_else(|| panic!("{raw} -> {stored}"));
+            assert!(is_hash(hash), "{raw} -> {stored}");
+        }
+    }
+
+    #[test]
+    fn other_query_values_are_kept_as_sent() {
+        for raw in ["", "a=1&b=%20&c", "monkeys=3&alt=sse", "key=", "&&=x", "page=2&sort=key", "beta=true"] {
+            assert_eq!(query(raw), raw);
+        }
+    }
+
+    #[test]
+    fn equal_secrets_hash_alike_and_only_with_the_same_key() {
+        assert_eq!(
+            query("key=a&token=a").replace("token", "key").split('&').next(),
+            Some(query("key=a").as_str())
+        );
+        assert_ne!(query("key=a"), query("key=b"));
+        let other = Redactor::new(b"another key", &[]);
+        assert_ne!(other.query(b"key=a").as_ref(), query("key=a").as_bytes());
+    }
+
+    #[test]
+    fn p36_userinfo_is_hashed() {
+        let stored = url("https://me:pass@x.test/p?a=1");
+        assert!(stored.starts_with("https://hmac:") && stored.ends_with("@x.test/p?a=1"), "{stored}");
+        assert_eq!(url("/relative@path?x=1"), "/relative@path?x=1");
+        assert_eq!(url("https://x.test/@scope/p"), "https://x.test/@scope/p");
+    }
+
+    #[test]
+    fn keys_in_paths_are_replaced() {
+        let stored = redactor().path(b"/bot123456:AAabcdefghijklmnopqrstuvwxyz01234567/send").into_owned();
+        assert!(stored.starts_with(b"/hmac:") && stored.ends_with(b"/send"));
+        assert_eq!(redactor().path(b"/v1/messages").as_ref(), b"/v1/messages");
+    }
+
+    #[test]
+    fn previews_lose_keys_and_assigned_secrets() {
+        for raw in [
+            r#"{"api_key": "hunter2hunter2"}"#,
+            r#"{"password":"hunter2hunter2"}"#,
+            "grant_type=x&client_secret=hunter2hunter2&a=1",
+            "token: hunter2hunter2\n",
+            "export GITHUB=ghp_0123456789abcdef0123456789abcdef0123hunter2",
+        ] {
+            let stored = String::from_utf8_lossy(&redactor().preview(raw.as_bytes())).into_owned();
+            assert!(!stored.contains("hunter2") && stored.contains("hmac:"), "{raw} -> {stored}");
+        }
+        let usage = br#"{"input_tokens": 12, "max_tokens":1024, "output_tokens":3}"#;
+        assert_eq!(redactor().preview(usage).as_ref(), usage);
+    }
+}

@@ -1,0 +1,108 @@
+//! Forgets old rows by age and by size, a little at a time, and gives the space back to the file system.
+
+use rusqlite::{Connection, OptionalExtension, Result};
+
+use super::options::Retention;
+
+/// Exchanges forgotten at once: few enough that the writer is soon back at its queue.
+const CHUNK: i64 = 1000;
+
+/// Forgets one chunk where something is due. True when there may be more.
+pub(super) fn forget(connection: &Connection, retention: Retention, now: i64) -> bool {
+    match forget_chunk(connection, retention, now) {
+        Ok(more) => more,
+        Err(error) => {
+            log::warn!("forgetting old rows of the ledger: {error}");
+            false
+        }
+    }
+}
+
+fn forget_chunk(connection: &Connection, retention: Retention, now: i64) -> Result<bool> {
+    let forgotten = match (retention.age, retention.size) {
+        (Some(age), _) if forget_before(connection, now.saturating_sub_unsigned(age))? => true,
+        (_, Some(size)) if used_bytes(connection)? > size => forget_oldest(connection)?,
+        _ => false,
+    };
+    if forgotten {
+        give_back(connection)?;
+    }
+    Ok(forgotten)
+}
+
+/// Gives free pages back to the file system; each step of the statement moves one.
+fn give_back(connection: &Connection) -> Result<()> {
+    let mut statement = connection.prepare_cached("PRAGMA incremental_vacuum(1024)")?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
+}
+
+/// Bytes of pages in use.
+fn used_bytes(connection: &Connection) -> Result<u64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    Ok(((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?) as u64)
+}
+
+/// Forgets a chunk of what began before `limit`. Ids within a block are nearly in order of time, so each block is
+/// looked at from its start, up to the first row that is young enough.
+fn forget_before(connection: &Connection, limit: i64) -> Result<bool> {
+    let mut blocks = connection.prepare_cached("SELECT first_id, end_id FROM id_blocks ORDER BY first_id")?;
+    let blocks: Vec<(i64, i64)> =
+        blocks.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_>>()?;
+    let mut forgotten = false;
+    for (first, end) in blocks {
+        let last: Option<i64> = connection
+            .prepare_cached(
+                "SELECT max(exchange_id) FROM (SELECT exchange_id, started_at FROM net_events \
+                 WHERE exchange_id >= ? AND exchange_id < ? ORDER BY exchange_id LIMIT ?) WHERE started_at < ?",
+            )?
+            .query_row((first, end, CHUNK, limit), |row| row.get(0))?;
+        if let Some(last) = last {
+            forget_exchanges(connection, first, last, limit)?;
+            forgotten = true;
+            break;
+        }
+    }
+    let rest = [
+        "DELETE FROM dns_events WHERE dns_id IN (SELECT dns_id FROM dns_events WHERE at < ? ORDER BY dns_id LIMIT 1000)",
+        "DELETE FROM commits WHERE commit_id IN (SELECT commit_id FROM commits ORDER BY commit_id LIMIT 1000) AND at < ?",
+    ];
+    for sql in rest {
+        forgotten |= connection.prepare_cached(sql)?.execute([limit])? > 0;
+    }
+    Ok(forgotten)
+}
+
+/// Forgets the chunk of exchanges that comes first.
+fn forget_oldest(connection: &Connection) -> Result<bool> {
+    let oldest: Option<(i64, i64)> = connection
+        .query_row(
+            "SELECT min(exchange_id), max(exchange_id) FROM \
+             (SELECT exchange_id FROM net_events ORDER BY exchange_id LIMIT ?)",
+            [CHUNK],
+            |row| Ok(row.get::<_, Option<i64>>(0)?.zip(row.get(1)?)),
+        )
+        .optional()?
+        .flatten();
+    let Some((first, last)) = oldest else { return Ok(false) };
+    forget_exchanges(connection, first, last, i64::MAX)?;
+    Ok(true)
+}
+
+/// Forgets the exchanges from `first` to `last` that began before `limit`, with all that hangs on them.
+fn forget_exchanges(connection: &Connection, first: i64, last: i64, limit: i64) -> Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    let of_calls =
+        "IN (SELECT call_id FROM model_calls WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3)";
+    for sql in [
+        &format!("DELETE FROM tool_calls WHERE call_id {of_calls}"),
+        &format!("DELETE FROM tool_results WHERE call_id {of_calls}"),
+        "DELETE FROM model_calls WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3",
+        "DELETE FROM upstream_errors WHERE exchange_id BETWEEN ?1 AND ?2 AND at < ?3",
+        "DELETE FROM net_events WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3",
+    ] {
+        transaction.prepare_cached(sql)?.execute((first, last, limit))?;
+    }
+    transaction.commit()
+}

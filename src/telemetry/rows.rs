@@ -1,0 +1,285 @@
+//! Turns events into rows: static SQL, one statement per table, every value bound in the order of the columns.
+//!
+//! Redaction happens here, so nothing that was not looked at can reach the file. Buffers are reused; the session's id
+//! is bound once for each batch.
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::net::SocketAddr;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection, Result, Statement, ToSql};
+
+use super::event::{CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, WebSocketFacts};
+use super::redact::Redactor;
+use crate::model::usage::{Call, ToolCall, ToolResult};
+
+const NET: &str = "INSERT INTO net_events (session_id, exchange_id, connection_id, started_at, listener, client, \
+    process_name, process_id, user_id, scheme, protocol, host, port, dialed, method, path, query, decision, rule, \
+    rule_layer, reason, fault_phase, fault, status, request_bytes, response_bytes, response_decoded, \
+    request_headers, response_headers, request_preview, response_preview, tap, dns_us, connect_us, tls_us, \
+    first_byte_us, total_us, websocket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+const CALL: &str = "INSERT INTO model_calls (session_id, exchange_id, started_at, provider, api, model_requested, \
+    model, response_id, stream, messages_count, tools_count, system_bytes, input_tokens, cache_read_tokens, \
+    cache_write_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, usage, \
+    usage_state, stop_reason, service_tier, error_type, error_message, cost_pico_usd, price_version, \
+    first_token_us, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    ?, ?, ?)";
+
+const TOOL_CALL: &str =
+    "INSERT INTO tool_calls (call_id, position, tool_call_id, name, arguments) VALUES (?, ?, ?, ?, ?)";
+
+const TOOL_RESULT: &str =
+    "INSERT INTO tool_results (call_id, position, tool_call_id, is_error, preview) VALUES (?, ?, ?, ?, ?)";
+
+const ERROR: &str = "INSERT INTO upstream_errors (exchange_id, at, phase, status, type, code, message, \
+    retry_after_us, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+const DNS: &str = "INSERT INTO dns_events (session_id, at, client, process_name, process_id, name, type, decision, \
+    rule, rcode, answers, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// How many statements [`Rows`] keeps prepared.
+pub(super) const STATEMENTS: usize = 6;
+
+/// What is kept from batch to batch.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    redactor: Redactor,
+    headers: bool,
+    json: Vec<u8>,
+    /// The address that was formatted last, and its text: most rows have the same.
+    dialed: Option<(SocketAddr, String)>,
+}
+
+impl Scratch {
+    pub(super) fn new(redactor: Redactor, headers: bool) -> Self {
+        Self { redactor, headers, json: Vec::with_capacity(4096), dialed: None }
+    }
+}
+
+/// Inserts the rows of one batch.
+pub(super) struct Rows<'c, 's> {
+    connection: &'c Connection,
+    scratch: &'s mut Scratch,
+    net: CachedStatement<'c>,
+    call: CachedStatement<'c>,
+    tool_call: CachedStatement<'c>,
+    tool_result: CachedStatement<'c>,
+    error: CachedStatement<'c>,
+    dns: CachedStatement<'c>,
+}
+
+impl<'c, 's> Rows<'c, 's> {
+    /// Takes the prepared statements from the connection's cache.
+    pub(super) fn new(connection: &'c Connection, session: &str, scratch: &'s mut Scratch) -> Result<Self> {
+        let with_session = |sql| -> Result<CachedStatement<'c>> {
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.raw_bind_parameter(1, session)?;
+            Ok(statement)
+        };
+        Ok(Self {
+            connection,
+            scratch,
+            net: with_session(NET)?,
+            call: with_session(CALL)?,
+            tool_call: connection.prepare_cached(TOOL_CALL)?,
+            tool_result: connection.prepare_cached(TOOL_RESULT)?,
+            error: connection.prepare_cached(ERROR)?,
+            dns: with_session(DNS)?,
+        })
+    }
+
+    /// Inserts the row or rows of one event.
+    pub(super) fn insert(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::Net(event) => self.net(event),
+            Event::Call(event) => self.call(event),
+            Event::Error(event) => self.error(event),
+            Event::Dns(event) => self.dns(event),
+        }
+    }
+
+    fn net(&mut self, event: &NetEvent) -> Result<()> {
+        let Scratch { redactor, headers, json, dialed } = &mut *self.scratch;
+        let mut row = Row::after_session(&mut self.net);
+        row.number(event.exchange_id)?.number(event.connection_id)?.put(event.started_at)?;
+        row.put(&*event.listener)?;
+        row.client(&event.client)?.put(event.client.user_id)?;
+        row.put(event.scheme)?.put(event.protocol)?.put(event.host.as_deref())?.put(event.port)?;
+        row.put(event.dialed.map(|address| dialed_text(dialed, address)))?;
+        row.text(event.method.as_deref())?;
+        row.text(event.path.as_deref().map(|raw| redactor.path(raw)).as_deref())?;
+        row.text(event.query.as_deref().map(|raw| redactor.query(raw)).as_deref())?;
+        row.put(event.decision.as_str())?.put(event.rule.as_deref())?.put(event.rule_layer)?;
+        row.put(event.reason.as_deref())?.put(event.fault_phase.map(super::event::Phase::as_str))?;
+        row.put(event.fault.as_deref())?.put(event.status)?;
+        row.number(event.request_bytes)?.number(event.response_bytes)?.count(event.response_decoded)?;
+        for head in [&event.request_headers, &event.response_headers] {
+            row.headers(head.as_ref().filter(|_| *headers), redactor, json)?;
+        }
+        for preview in [&event.request_preview, &event.response_preview] {
+            row.put(preview.as_deref().map(|raw| redactor.preview(raw)))?;
+        }
+        row.put(event.tap.as_deref())?.count(event.dns_us)?.count(event.connect_us)?.count(event.tls_us)?;
+        row.count(event.first_byte_us)?.number(event.total_us)?;
+        row.websocket(event.websocket, json)?;
+        row.insert()
+    }
+
+    fn call(&mut self, event: &CallEvent) -> Result<()> {
+        let redactor = &self.scratch.redactor;
+        let Call { usage, .. } = &event.call;
+        let call = &event.call;
+        let mut row = Row::after_session(&mut self.call);
+        row.number(event.exchange_id)?.put(event.started_at)?.put(call.provider)?.put(call.api)?;
+        row.put(&call.model_requested)?.put(&call.model)?.put(&call.response_id)?.put(call.stream)?;
+        row.count(call.messages_count)?.count(call.tools_count)?.count(call.system_bytes)?;
+        row.count(usage.input)?.count(usage.cache_read)?.count(usage.cache_write)?;
+        row.count(usage.cache_write_5m)?.count(usage.cache_write_1h)?;
+        row.count(usage.output)?.count(usage.reasoning)?;
+        row.put(&call.usage_json)?.put(call.usage_state.as_str())?;
+        row.put(&call.stop_reason)?.put(&call.service_tier)?.put(&call.error_type)?;
+        row.searched(call.error_message.as_deref(), redactor)?;
+        row.put(call.cost_pico_usd)?
+            .put(&call.price_version)?
+            .count(call.first_token_us)?
+            .number(call.total_us)?;
+        row.insert()?;
+        if !call.tool_calls.is_empty() || !call.tool_results.is_empty() {
+            let call_id = self.connection.last_insert_rowid();
+            self.tool_calls(call_id, &call.tool_calls)?;
+            self.tool_results(call_id, &call.tool_results)?;
+        }
+        Ok(())
+    }
+
+    fn tool_calls(&mut self, call_id: i64, calls: &[ToolCall]) -> Result<()> {
+        for (position, tool) in calls.iter().enumerate() {
+            let mut row = Row::new(&mut self.tool_call);
+            row.put(call_id)?.put(position as i64)?.put(&tool.id)?.put(&tool.name)?;
+            row.searched(tool.arguments.as_deref(), &self.scratch.redactor)?;
+            row.insert()?;
+        }
+        Ok(())
+    }
+
+    fn tool_results(&mut self, call_id: i64, results: &[ToolResult]) -> Result<()> {
+        for (position, result) in results.iter().enumerate() {
+            let mut row = Row::new(&mut self.tool_result);
+            row.put(call_id)?.put(position as i64)?.put(&result.id)?.put(result.is_error)?;
+            row.searched(result.preview.as_deref(), &self.scratch.redactor)?;
+            row.insert()?;
+        }
+        Ok(())
+    }
+
+    fn error(&mut self, event: &ErrorEvent) -> Result<()> {
+        let error = &event.error;
+        let mut row = Row::new(&mut self.error);
+        row.number(event.exchange_id)?.put(event.at)?.put(event.phase.as_str())?.put(error.status)?;
+        row.put(&error.kind)?.put(&error.code)?;
+        row.searched(error.message.as_deref(), &self.scratch.redactor)?;
+        row.count(error.retry_after_us)?.put(&error.request_id)?;
+        row.insert()
+    }
+
+    fn dns(&mut self, event: &DnsEvent) -> Result<()> {
+        let mut row = Row::after_session(&mut self.dns);
+        row.put(event.at)?.client(&event.client)?.put(&event.name)?.put(&event.kind)?;
+        row.put(event.decision.as_str())?.put(event.rule.as_deref())?;
+        row.put(&event.rcode)?.put(&event.answers)?.count(event.total_us)?;
+        row.insert()
+    }
+}
+
+fn dialed_text(last: &mut Option<(SocketAddr, String)>, address: SocketAddr) -> &str {
+    if last.as_ref().is_none_or(|(known, _)| *known != address) {
+        *last = None;
+    }
+    &last.get_or_insert_with(|| (address, address.to_string())).1
+}
+
+/// Binds the values of one row in the order of the columns.
+struct Row<'a, 'c> {
+    statement: &'a mut Statement<'c>,
+    next: usize,
+}
+
+impl<'a, 'c> Row<'a, 'c> {
+    fn new(statement: &'a mut Statement<'c>) -> Self {
+        Self { statement, next: 1 }
+    }
+
+    /// For tables whose first column is the session, which stays bound.
+    fn after_session(statement: &'a mut Statement<'c>) -> Self {
+        Self { statement, next: 2 }
+    }
+
+    fn put(&mut self, value: impl ToSql) -> Result<&mut Self> {
+        self.statement.raw_bind_parameter(self.next, value)?;
+        self.next += 1;
+        Ok(self)
+    }
+
+    /// A count or an id: below 2^63 by what it counts.
+    fn number(&mut self, value: u64) -> Result<&mut Self> {
+        self.put(value as i64)
+    }
+
+    fn count(&mut self, value: Option<u64>) -> Result<&mut Self> {
+        self.put(value.map(|value| value as i64))
+    }
+
+    /// Bytes from the wire as text; what is no UTF-8 becomes U+FFFD.
+    fn text(&mut self, bytes: Option<&[u8]>) -> Result<&mut Self> {
+        match bytes {
+            Some(bytes) if bytes.is_ascii() => self.put(ToSqlOutput::Borrowed(ValueRef::Text(bytes))),
+            Some(bytes) => self.put(String::from_utf8_lossy(bytes)),
+            None => self.put(None::<i64>),
+        }
+    }
+
+    /// Text from a guest or an origin, searched for secrets.
+    fn searched(&mut self, value: Option<&str>, redactor: &Redactor) -> Result<&mut Self> {
+        self.text(value.map(|text| redactor.preview(text.as_bytes())).as_deref())
+    }
+
+    fn client(&mut self, client: &Client) -> Result<&mut Self> {
+        self.put(client.address.as_deref())?.put(client.process_name.as_deref())?.put(client.process_id)
+    }
+
+    fn headers(
+        &mut self,
+        head: Option<&HeadCopy>,
+        redactor: &Redactor,
+        json: &mut Vec<u8>,
+    ) -> Result<&mut Self> {
+        let Some(head) = head else { return self.put(None::<i64>) };
+        json.clear();
+        redactor.headers_json(head, json);
+        self.put(ToSqlOutput::Borrowed(ValueRef::Text(json)))
+    }
+
+    fn websocket(&mut self, facts: Option<WebSocketFacts>, json: &mut Vec<u8>) -> Result<&mut Self> {
+        let Some(facts) = facts else { return self.put(None::<i64>) };
+        json.clear();
+        let close = |code: Option<u16>| code.map_or("null".into(), |code| Cow::Owned(code.to_string()));
+        write!(
+            json,
+            r#"{{"guest_close":{},"origin_close":{},"guest_messages":{},"origin_messages":{}}}"#,
+            close(facts.guest_close),
+            close(facts.origin_close),
+            facts.guest_messages,
+            facts.origin_messages
+        )
+        .expect("writing to memory does not fail");
+        self.put(ToSqlOutput::Borrowed(ValueRef::Text(json)))
+    }
+
+    fn insert(self) -> Result<()> {
+        debug_assert_eq!(self.next, self.statement.parameter_count() + 1);
+        self.statement.raw_execute().map(drop)
+    }
+}

@@ -1,0 +1,69 @@
+//! The schema and its migrations. `PRAGMA user_version` says which version a file has; each step leads to the next.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// Step `n` leads from version `n` to `n + 1`; the first makes a new file.
+const STEPS: &[&str] = &[include_str!("schema.sql")];
+
+/// The version that this program reads and writes.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// `PRAGMA application_id`: "TOLL".
+const APPLICATION_ID: i64 = 0x544f_4c4c;
+
+/// The version of a file; 0 where nothing is there yet.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings a file to [`VERSION`], step by step in one transaction. Two processes may do so at once.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    if version(connection)? >= VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let from = version(&transaction)?;
+    for step in STEPS.iter().skip(from as usize) {
+        transaction.execute_batch(step)?;
+    }
+    if from < VERSION {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(connection: &Connection) -> Vec<String> {
+        let mut statement =
+            connection.prepare("SELECT sql FROM sqlite_schema ORDER BY name").expect("readable");
+        let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).expect("readable");
+        rows.filter_map(|row| row.expect("text")).collect()
+    }
+
+    #[test]
+    fn every_older_version_becomes_the_newest() {
+        let mut newest = Connection::open_in_memory().expect("memory");
+        migrate(&mut newest).expect("migrated");
+        for from in 0..STEPS.len() {
+            let mut old = Connection::open_in_memory().expect("memory");
+            STEPS[..from].iter().for_each(|step| old.execute_batch(step).expect("step"));
+            old.pragma_update(None, "user_version", from as i64).expect("set");
+            migrate(&mut old).expect("migrated");
+            assert_eq!(version(&old).expect("readable"), VERSION);
+            assert_eq!(tables(&old), tables(&newest));
+        }
+    }
+
+    #[test]
+    fn migrating_twice_changes_nothing() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        migrate(&mut connection).expect("migrated");
+        let before = tables(&connection);
+        migrate(&mut connection).expect("nothing to do");
+        assert_eq!(tables(&connection), before);
+    }
+}
