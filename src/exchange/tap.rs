@@ -98,16 +98,16 @@ pub struct TapReport {
 
 impl Tap {
     /// A tap for the answer to a model call; `cap` bounds what it may hold.
-    pub fn new(detected: &Detected, head: &TapHead<'_>, cap: usize) -> Self {
-        Self::with(Observer::of_call(detected, head, cap), head)
+    pub fn new(detected: &Detected, head: TapHead<'_>, cap: usize) -> Self {
+        Self::with(Observer::of_call(detected, &head, cap), head)
     }
 
     /// A tap that reads only the error in a 4xx or 5xx answer, of any host.
-    pub fn errors_only(head: &TapHead<'_>) -> Self {
-        Self::with(Observer::of_failure(head), head)
+    pub fn errors_only(head: TapHead<'_>) -> Self {
+        Self::with(Observer::of_failure(&head), head)
     }
 
-    fn with(observer: Observer, head: &TapHead<'_>) -> Self {
+    fn with(observer: Observer, head: TapHead<'_>) -> Self {
         Self { decoding: Decoding::new(&head.content_encoding), observer, facts: RequestFacts::default() }
     }
 
