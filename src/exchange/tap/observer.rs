@@ -113,9 +113,10 @@ impl Observer {
 }
 
 impl Metered {
-    fn read(&mut self, piece: &[u8], at_us: u64) -> Result<(), String> {
+    fn read(&mut self, mut piece: &[u8], at_us: u64) -> Result<(), String> {
         if let Framing::Sniff(api) = self.framing {
-            let Some(&first) = piece.trim_ascii_start().first() else { return Ok(()) };
+            piece = piece.trim_ascii_start();
+            let Some(&first) = piece.first() else { return Ok(()) };
             self.framing = Framing::by_first_byte(first, api);
             if !matches!(self.framing, Framing::Documents) {
                 self.feed.meter.frame();
