@@ -25,7 +25,6 @@ impl Checks {
         let calls = played.steps.iter().filter(|step| step.call.is_some()).count();
         checks.same("the ledger", "rows of net_events", played.steps.len(), &ledger.net_events.len().into());
         checks.same("the ledger", "rows of model_calls", calls, &ledger.model_calls.len().into());
-        checks.same("the ledger", "rows of dropped", 0, &ledger.dropped.len().into());
         for (step, event) in played.steps.iter().zip(&ledger.net_events) {
             checks.step(step, event);
             checks.call_of(step, event, ledger);
