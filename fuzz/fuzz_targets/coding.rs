@@ -18,7 +18,7 @@ fn decode(value: &[u8], body: &[u8], piece: usize) -> (Vec<u8>, Result<(), Codin
         if out.len() > MOST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let pushed = body.chunks(piece).try_for_each(|piece| decoder.push(piece, &mut sink));
-    let outcome = pushed.and_then(|()| decoder.finish(&mut sink));
+    let outcome = pushed.and_then(|()| decoder.finish());
     out.truncate(MOST);
     (out, outcome)
 }
