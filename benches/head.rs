@@ -3,8 +3,8 @@
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use tollgate::wire::head::{
-    HeadLimits, HeadScan, Method, Persist, RequestHead, RequestPlan, ResponseHead, ResponsePlan, parse_request,
-    parse_response, write_request, write_response,
+    HeadLimits, HeadScan, Method, Persist, RequestHead, RequestPlan, ResponseHead, ResponsePlan,
+    parse_request, parse_response, write_request, write_response,
 };
 
 const LIMITS: HeadLimits = HeadLimits { request_line: 16 << 10, header_block: 64 << 10, header_fields: 256 };

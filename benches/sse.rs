@@ -14,13 +14,17 @@ fn main() {
 #[divan::bench]
 fn one_buffer(bencher: Bencher<'_, '_>) {
     let stream = EVENT.repeat(80);
-    bencher.counter(BytesCount::of_str(&stream)).bench_local(|| scan(stream.len(), black_box(stream.as_bytes())));
+    bencher
+        .counter(BytesCount::of_str(&stream))
+        .bench_local(|| scan(stream.len(), black_box(stream.as_bytes())));
 }
 
 #[divan::bench]
 fn event_by_event(bencher: Bencher<'_, '_>) {
     let stream = EVENT.repeat(80);
-    bencher.counter(BytesCount::of_str(&stream)).bench_local(|| scan(EVENT.len(), black_box(stream.as_bytes())));
+    bencher
+        .counter(BytesCount::of_str(&stream))
+        .bench_local(|| scan(EVENT.len(), black_box(stream.as_bytes())));
 }
 
 fn scan(piece: usize, stream: &[u8]) -> usize {

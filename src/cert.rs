@@ -1,4 +1,5 @@
-//! Certificates that guests see: the authority, the leaves it signs, and the bundles that make tools trust it.
+//! Certificates that guests see: the authority, the leaves it signs, and the bundles that make tools trust
+//! it.
 //!
 //! - [`authority`]: the CA on disk, opened or made, checked before it is used.
 //! - [`facts`]: what a certificate says about itself (the only user of `x509-parser`).
@@ -7,8 +8,8 @@
 //! - [`bundle`]: system roots and ours in one PEM file, merged with what a user already had.
 //! - [`environment`]: the variables and files by which each runtime is told to trust that bundle.
 //!
-//! It refuses to use a CA that others can read, that has expired, that is no CA or does not fit its key. It never
-//! reads a clock: the wall clock comes in as an argument, in Unix microseconds.
+//! It refuses to use a CA that others can read, that has expired, that is no CA or does not fit its key. It
+//! never reads a clock: the wall clock comes in as an argument, in Unix microseconds.
 
 pub mod authority;
 pub mod bundle;

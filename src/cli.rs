@@ -3,8 +3,12 @@
 pub mod ca;
 pub mod demo;
 pub mod log;
+mod logger;
 pub mod policy;
+mod reading;
 pub mod serve;
+pub mod sessions;
+mod table;
 pub mod usage;
 
 use std::process::ExitCode;
@@ -27,6 +31,7 @@ enum Command {
     Policy(policy::Args),
     Log(log::Args),
     Usage(usage::Args),
+    Sessions(sessions::Args),
 }
 
 /// Why a command ended: the exit code and what to say on stderr.
@@ -52,14 +57,16 @@ impl Failure {
 
 /// Parses the command line, runs it, and maps the outcome to an exit code.
 pub fn main() -> ExitCode {
+    logger::start();
     let cli = Cli::parse();
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Ca(args) => ca::run(args),
         Command::Policy(args) => policy::run(args),
-        Command::Log(args) => log::run(args),
-        Command::Usage(args) => usage::run(args),
+        Command::Log(args) => log::run(&args),
+        Command::Usage(args) => usage::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 
 mod error;
 pub mod file;
+pub mod learn;
 mod listen;
 pub mod policy;
 mod server;

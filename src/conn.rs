@@ -287,6 +287,11 @@ impl Conn {
         self.fail(Fault::cut(why), cx);
     }
 
+    /// Gives the connection up after a defect: nothing of it is used again (P3).
+    pub fn abandon(&mut self) {
+        self.end(Life::Over { reset: true });
+    }
+
     /// Whether nothing would be lost by closing now: no exchange or tunnel is under way.
     pub fn is_idle(&self) -> bool {
         self.state.as_ref().is_none_or(State::is_idle)

@@ -10,6 +10,8 @@ pub mod rewrite;
 pub mod tap;
 pub mod websocket;
 
+use std::fmt;
+
 use crate::limits::Now;
 use crate::model::price::PriceTable;
 use crate::model::{Detected, ModelTable, Query, detect};
@@ -53,7 +55,6 @@ impl Destination {
 }
 
 /// One exchange.
-#[derive(Debug)]
 pub struct Exchange {
     /// The row that it ends as, filled in as facts become known.
     pub row: Box<NetEvent>,
@@ -103,9 +104,21 @@ pub struct Settings<'a> {
 /// What tokens cost; shared by all reactors.
 pub type Pricing = std::sync::Arc<PriceTable>;
 
+impl fmt::Debug for Exchange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Exchange").field("row", &self.row).finish_non_exhaustive()
+    }
+}
+
 impl Exchange {
     /// Begins an exchange: the head was read, nothing is decided yet.
-    pub fn begin(mut row: NetEvent, now: Now, head: &RequestHead, to: Destination, with: Settings<'_>) -> Self {
+    pub fn begin(
+        mut row: NetEvent,
+        now: Now,
+        head: &RequestHead,
+        to: Destination,
+        with: Settings<'_>,
+    ) -> Self {
         let websocket = head.upgrade == Some(Upgrade::WebSocket);
         describe(&mut row, head, &to, websocket, with.keep_headers);
         let query = Query {
@@ -132,7 +145,7 @@ impl Exchange {
             onward: Vec::new(),
             provider: with.models.provider_of(to.host.as_str()),
             accept: head.fields.get(b"accept").map(Into::into),
-            request_tap: observed.map(|found| Box::new(RequestTap::new(found, coding, with.inspect))),
+            request_tap: observed.map(|found| Box::new(RequestTap::new(found, coding))),
             tap: None,
             inspect: with.inspect,
             sent: false,
@@ -176,7 +189,7 @@ impl Exchange {
         let facts = || TapHead::from_fields(head.status, head.fields.iter());
         self.tap = match &self.detected {
             Some(found) => Some(Box::new(Tap::new(found, facts(), self.inspect))),
-            None if head.status >= 400 => Some(Box::new(Tap::errors_only(facts(), self.inspect))),
+            None if head.status >= 400 => Some(Box::new(Tap::errors_only(facts()))),
             None => None,
         };
     }
@@ -210,7 +223,7 @@ fn describe(row: &mut NetEvent, head: &RequestHead, to: &Destination, websocket:
 }
 
 fn copy_fields(fields: &Fields) -> HeadCopy {
-    let mut copy = HeadCopy { bytes: Vec::with_capacity(512), fields: Vec::with_capacity(fields.len()) };
+    let mut copy = HeadCopy::with_capacity(512, fields.len());
     fields.iter().for_each(|(name, value)| copy.push(name, value));
     copy
 }

@@ -4,9 +4,12 @@
 //! The only file that names rustls connections. It owns no socket, reads no clock, and refuses to grow: past
 //! [`PLAINTEXT_MARK`] of unread plaintext it takes no more input, and the caller asks [`Leg::queued`] before sending.
 
+mod fault;
+
 use std::io::{self, BufRead, IoSlice, Write};
 use std::sync::Arc;
 
+pub use fault::origin_fault;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
 
@@ -419,9 +422,4 @@ impl Plain {
             self.start = 0;
         }
     }
-}
-
-/// A rustls error in few words, for answers and records.
-pub fn fault_label(error: &rustls::Error) -> String {
-    error.to_string()
 }

@@ -106,12 +106,22 @@ struct Reactor {
 }
 
 impl Reactor {
-    fn new(index: u16, poll: Poll, listeners: Vec<Listener>, mail: Receiver<Mail>, local: Local) -> io::Result<Self> {
+    fn new(
+        index: u16,
+        poll: Poll,
+        listeners: Vec<Listener>,
+        mail: Receiver<Mail>,
+        local: Local,
+    ) -> io::Result<Self> {
         let shared = std::sync::Arc::clone(&local.shared);
         let world = shared.world();
+        let shared_start = shared.start;
         let limits = &world.limits;
-        let pool =
-            PoolLimits { per_origin: limits.pool_per_origin, total: limits.pool_total, idle: limits.pool_idle };
+        let pool = PoolLimits {
+            per_origin: limits.pool_per_origin,
+            total: limits.pool_total,
+            idle: limits.pool_idle,
+        };
         let mut reactor = Self {
             index,
             poll,
@@ -127,7 +137,7 @@ impl Reactor {
             shared,
             local,
             world,
-            start: now_instant(),
+            start: shared_start,
             now: Now::default(),
             generation: 0,
             buffer: vec![0; crate::conn::READ],
@@ -167,7 +177,8 @@ impl Reactor {
     }
 
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        let busy = !self.run_list.is_empty() || (!self.accept_paused && self.listeners.iter().any(|l| l.ready));
+        let busy =
+            !self.run_list.is_empty() || (!self.accept_paused && self.listeners.iter().any(|l| l.ready));
         let pool_due = self.pool.next_expiry().unwrap_or(Micros::MAX);
         let due = self.wheel.next_due().unwrap_or(Micros::MAX).min(pool_due).min(self.drain_deadline);
         let timeout = if busy { 0 } else { due.saturating_sub(self.now.mono).min(LONGEST_SLEEP) };
@@ -188,7 +199,9 @@ impl Reactor {
             Source::Mailbox => {}
             Source::Listener(index) => self.listeners[index].ready = true,
             Source::Port { key, generation } => {
-                let Some(port) = self.ports.get_mut(key).filter(|port| port.generation == generation) else { return };
+                let Some(port) = self.ports.get_mut(key).filter(|port| port.generation == generation) else {
+                    return;
+                };
                 port.latch(event);
                 match port.owner {
                     Owner::Guest(conn) | Owner::Origin(conn) => self.queue(conn),

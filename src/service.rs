@@ -2,11 +2,10 @@
 //! reactors. What cannot be opened or verified is an error that says what to do; nothing starts half (fail closed).
 
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::cert::{Authority, MintOptions, Minter, bundle};
-use crate::config::{self, ConfigError, Credentials, Settings};
+use crate::config::{self, ConfigError, Settings};
 use crate::conn::World;
 use crate::limits::Micros;
 use crate::model::ModelTable;
@@ -17,8 +16,8 @@ use crate::reactor::shared::Shared;
 use crate::reactor::wall_clock;
 use crate::telemetry::{Closed, Ledger, LedgerOptions, Retention, SessionInfo};
 use crate::upstream::resolve::{ResolveError, ResolveOptions, Resolver};
-use crate::upstream::trust::{MinTls, Trust, TrustOptions};
-use crate::upstream::via::{NoProxy, ViaOptions};
+use crate::upstream::trust::Trust;
+use crate::upstream::via::ViaOptions;
 
 /// Why a proxy cannot start.
 #[derive(Debug)]
@@ -54,7 +53,11 @@ pub struct Service {
 
 impl Service {
     /// Starts a proxy. Notices for the operator (ignored fields of the user's policy, …) go to `notice`.
-    pub fn start(settings: Settings, identity: Identity, notice: &mut dyn FnMut(&str)) -> Result<Self, StartError> {
+    pub fn start(
+        settings: Settings,
+        identity: Identity,
+        notice: &mut dyn FnMut(&str),
+    ) -> Result<Self, StartError> {
         let policy = load_policy(&settings, notice).map_err(failed)?;
         make_state_dir(&settings)?;
         let authority = Authority::open_or_create(&settings.state_dir, wall_clock()).map_err(failed)?;
@@ -125,7 +128,10 @@ impl Service {
 /// How long the ledger may take to write out its queue at the end.
 const FLUSH: Micros = 10_000_000;
 
-fn load_policy(settings: &Settings, notice: &mut dyn FnMut(&str)) -> Result<crate::policy::Policy, ConfigError> {
+fn load_policy(
+    settings: &Settings,
+    notice: &mut dyn FnMut(&str),
+) -> Result<crate::policy::Policy, ConfigError> {
     let files = &settings.policy;
     let loaded = config::policy::load(files.user.as_deref(), files.corp.as_deref())?;
     loaded.notices.iter().for_each(|line| notice(line));
@@ -150,13 +156,16 @@ fn model_table(settings: &Settings) -> ModelTable {
     ModelTable { hosts: settings.model.hosts.clone(), aliases: settings.model.aliases.clone() }
 }
 
-fn price_table(_settings: &Settings) -> Result<PriceTable, StartError> {
-    Ok(PriceTable::default())
+/// The built-in prices, with the operator's own table over them.
+fn price_table(settings: &Settings) -> Result<PriceTable, StartError> {
+    let Some(path) = &settings.model.prices else { return Ok(PriceTable::built_in().clone()) };
+    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+    PriceTable::with(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
 }
 
 fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
-    let trust = Trust::new(&trust_options(settings)).map_err(failed)?;
-    let via = via_options(settings)?;
+    let trust = Trust::new(&settings.upstream).map_err(failed)?;
+    let via = via_options(&settings.upstream)?;
     let home: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
     let deliver_to = Arc::clone(&home);
     let resolver = Resolver::new(
@@ -174,45 +183,9 @@ fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
     Ok(shared)
 }
 
-fn trust_options(settings: &Settings) -> TrustOptions {
-    let upstream = &settings.upstream;
-    let min_tls = |min| match min {
-        config::MinTls::Tls12 => MinTls::Tls12,
-        config::MinTls::Tls13 => MinTls::Tls13,
-    };
-    TrustOptions {
-        extra_ca_files: upstream.extra_ca_files.clone(),
-        min_tls: min_tls(upstream.min_tls),
-        ..TrustOptions::default()
-    }
-}
-
-fn via_options(settings: &Settings) -> Result<Option<ViaOptions>, StartError> {
-    let Some(via) = &settings.upstream.via else { return Ok(None) };
-    let no_proxy = NoProxy::parse(settings.upstream.no_proxy.iter().map(String::as_str))
-        .map_err(|error| failed(format!("upstream.no_proxy: {error:?}")))?;
-    let credentials = via.credentials.as_ref().map(read_credentials).transpose()?;
-    Ok(Some(ViaOptions {
-        host: via.host.clone(),
-        port: via.port,
-        tls: via.tls,
-        authorization: credentials.map(|pair| crate::upstream::via::basic(&pair).into()),
-        no_proxy,
-    }))
-}
-
-fn read_credentials(from: &Credentials) -> Result<String, StartError> {
-    let whole = match from {
-        Credentials::Env(name) => {
-            std::env::var(name).map_err(|error| failed(format!("the corporate proxy's credentials, ${name}: {error}")))?
-        }
-        Credentials::File(path) => read_file(path)?,
-    };
-    Ok(whole.lines().next().unwrap_or_default().to_owned())
-}
-
-fn read_file(path: &PathBuf) -> Result<String, StartError> {
-    std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))
+fn via_options(upstream: &config::Upstream) -> Result<Option<ViaOptions>, StartError> {
+    let no_proxy = || upstream.no_proxy.iter().map(String::as_str);
+    upstream.via.as_ref().map(|via| ViaOptions::new(via, no_proxy()).map_err(failed)).transpose()
 }
 
 fn ledger_options(settings: &Settings, identity: Identity, digest: &str) -> LedgerOptions {

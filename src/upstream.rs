@@ -1,4 +1,5 @@
-//! The way to origins: names to addresses, addresses to connections, connections kept, and whom to trust at the end.
+//! The way to origins: names to addresses, addresses to connections, connections kept, and whom to trust at
+//! the end.
 //!
 //! - [`resolve`]: names to addresses on threads of its own; cached, coalesced, bounded (P7, P8, P26).
 //! - [`race`]: in which order and rhythm to try several addresses (RFC 8305).

@@ -16,6 +16,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use tls_pair::{handshake, host};
 use tollgate::cert::{Authority, MintOptions, Minter};
+use tollgate::policy::host::Host;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 const DAY: i64 = 86_400;
@@ -33,8 +34,13 @@ struct Bench {
 }
 
 fn bench() -> Bench {
+    constrained(&[])
+}
+
+/// With a CA that may sign for these domains only, if there are any.
+fn constrained(domains: &[Host]) -> Bench {
     let dir = tempfile::tempdir().unwrap();
-    let authority = Authority::open_or_create(dir.path(), now()).unwrap();
+    let authority = Authority::create(dir.path(), domains, now()).unwrap();
     let ca = CertificateDer::from_pem_slice(authority.cert_pem().as_bytes()).unwrap();
     Bench { minter: Minter::new(authority, &MintOptions::default()).unwrap(), dir, ca }
 }
@@ -91,10 +97,10 @@ fn p4_a_leaf_says_exactly_what_was_asked_for() {
         match (sans.as_slice(), host(&name).ip()) {
             ([GeneralName::DNSName(dns)], None) => assert_eq!(*dns, name),
             ([GeneralName::IPAddress([a, b, c, d])], Some(ip)) => {
-                assert_eq!(ip.to_string(), format!("{a}.{b}.{c}.{d}"))
+                assert_eq!(ip.to_string(), format!("{a}.{b}.{c}.{d}"));
             }
             ([GeneralName::IPAddress(octets)], Some(std::net::IpAddr::V6(ip))) => {
-                assert_eq!(*octets, ip.octets())
+                assert_eq!(*octets, ip.octets());
             }
             other => panic!("{name}: {other:?}"),
         }
@@ -202,8 +208,8 @@ fn a_ticket_survives_a_fresh_leaf_for_the_same_host() {
     assert_eq!(second.handshake_kind(), Some(HandshakeKind::Resumed));
 }
 
-/// The guest presents a ticket of one host to the configuration of another; it carries the first one's name (or none,
-/// for addresses), so only the binding of tickets to hosts can tell.
+/// The guest presents a ticket of one host to the configuration of another; it carries the first one's name
+/// (or none, for addresses), so only the binding of tickets to hosts can tell.
 #[test]
 fn p6_a_ticket_of_one_host_opens_no_other() {
     let bench = bench();
@@ -215,6 +221,23 @@ fn p6_a_ticket_of_one_host_opens_no_other() {
             let refused = handshake(&guest, &config(other), &host(one)).err().unwrap();
             assert!(matches!(refused, rustls::Error::InvalidCertificate(_)), "{one} at {other}: {refused:?}");
         }
+    }
+}
+
+#[test]
+fn a_constrained_authority_is_believed_within_its_domain_only() {
+    let bench = constrained(&[host("example.com")]);
+    let guest = bench.guest(rustls::ALL_VERSIONS, &[]);
+    for (name, believed) in [
+        ("example.com", true),
+        ("a.b.example.com", true),
+        ("notexample.com", false),
+        ("example.org", false),
+        ("192.0.2.1", false),
+        ("2001:db8::1", false),
+    ] {
+        let config = bench.minter.server_config(&host(name), now()).unwrap();
+        assert_eq!(handshake(&guest, &config, &host(name)).is_ok(), believed, "{name}");
     }
 }
 

@@ -169,7 +169,7 @@ fn lesson_27_a_reload_reaches_live_connections_and_a_broken_file_changes_nothing
 
 #[test]
 fn p36_secrets_are_not_at_rest() {
-    let (_origin, proxy) = stage("api.anthropic.com", Setup::default());
+    let (_origin, mut proxy) = stage("api.anthropic.com", Setup::default());
     let mut client = Client::connect(proxy.address(), "api.anthropic.com", &proxy.ca_file());
     let secrets = ["sk-ant-secret-one", "Bearer secret-two", "session=secret-three", "AIzasecretfour"];
     let request = format!(
@@ -189,4 +189,20 @@ fn p36_secrets_are_not_at_rest() {
             assert!(!found, "{secret} lies in {}", path.display());
         }
     }
+}
+
+#[test]
+fn a_spliced_host_shows_its_own_certificate_and_leaves_a_row() {
+    let user = "[network]\ndefault = \"deny\"\nsplice = [\"pinned.example\"]\n";
+    let setup = Setup::default().user(user);
+    let origins = setup.origins.file().to_owned();
+    let (origin, proxy) = stage("pinned.example", setup);
+    // The guest trusts the origin's authority and not the proxy's.
+    let mut client = Client::connect(proxy.address(), "pinned.example", &origins);
+    assert_eq!(get(&mut client, "pinned.example", "/").body, b"ok");
+    client.leave();
+    assert_eq!(origin.accepted(), 1);
+    let row = proxy.ledger().net_events(1).remove(0);
+    assert_eq!((row.text("decision"), row.text("host")), (Some("spliced"), Some("pinned.example")));
+    assert!(row.int("response_bytes") > Some(100), "both directions are counted: {row:?}");
 }

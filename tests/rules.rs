@@ -19,7 +19,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &["wire"]),
     ("leg", &[]),
     ("exchange", &["wire", "model", "policy", "telemetry::event", "limits"]),
-    ("conn", &["leg", "exchange", "wire", "policy", "cert", "telemetry::event", "limits", "model::ModelTable"]),
+    (
+        "conn",
+        &["leg", "exchange", "wire", "policy", "cert", "telemetry::event", "limits", "model::ModelTable"],
+    ),
 ];
 
 /// What an area must not use of ours: the sides stay apart, and nobody looks up the tree.

@@ -1,4 +1,5 @@
-//! Whom we believe: P28's bad origins are refused with the right words, pins replace roots, client certificates are shown.
+//! Whom we believe: P28's bad origins are refused with the right words, pins replace roots, client
+//! certificates are shown.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,10 +13,10 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConnection, HandshakeKind, RootCertStore, ServerConfig};
 use tls_pair::{handshake, host};
+use tollgate::config::{HostTrust, MinTls, Upstream};
+use tollgate::leg::origin_fault;
 use tollgate::policy::host::HostPattern;
-use tollgate::upstream::trust::{
-    ClientCert, HostTrust, MinTls, Trust, TrustError, TrustOptions, fault_label, server_name,
-};
+use tollgate::upstream::trust::{Trust, TrustError, server_name};
 
 /// A CA of the test's own, in a directory of its own.
 struct Authority {
@@ -48,13 +49,13 @@ impl Authority {
         server(cert.der().clone(), &key)
     }
 
-    fn client_files(&self, dir: &Path) -> ClientCert {
+    fn client_files(&self, dir: &Path) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, "client");
-        let files = ClientCert { cert: dir.join("client.crt"), key: dir.join("client.key") };
-        std::fs::write(&files.cert, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
-        std::fs::write(&files.key, key.serialize_pem()).unwrap();
+        let files = (dir.join("client.crt"), dir.join("client.key"));
+        std::fs::write(&files.0, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
+        std::fs::write(&files.1, key.serialize_pem()).unwrap();
         files
     }
 }
@@ -69,22 +70,22 @@ fn builder() -> rustls::ConfigBuilder<ServerConfig, rustls::WantsVerifier> {
     ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap()
 }
 
-fn only(authority: &Authority) -> TrustOptions {
-    TrustOptions { system: false, extra_ca_files: vec![authority.file()], ..TrustOptions::default() }
+fn only(authority: &Authority) -> Upstream {
+    Upstream { extra_ca_files: vec![authority.file()], ..Upstream::default() }
 }
 
 fn own(pattern: &str) -> HostTrust {
     HostTrust {
-        hosts: HostPattern::parse(pattern).unwrap(),
+        host: HostPattern::parse(pattern).unwrap(),
         ca_files: Vec::new(),
-        client: None,
+        client_certificate: None,
         min_tls: None,
     }
 }
 
 fn label(trust: &Trust, origin: &Arc<ServerConfig>, name: &str) -> Option<&'static str> {
     let name = host(name);
-    handshake(&trust.client_config(&name), origin, &name).err().map(|error| fault_label(&error))
+    handshake(&trust.client_config(&name), origin, &name).err().map(|error| origin_fault(&error))
 }
 
 #[test]
@@ -154,7 +155,7 @@ fn p28_what_is_not_tls_1_2_or_later_is_named() {
         let mut input = bytes;
         client.read_tls(&mut input).unwrap();
         let error = client.process_new_packets().unwrap_err();
-        assert_eq!(fault_label(&error), expected, "{error:?}");
+        assert_eq!(origin_fault(&error), expected, "{error:?}");
     }
 }
 
@@ -162,7 +163,7 @@ fn p28_what_is_not_tls_1_2_or_later_is_named() {
 fn a_minimum_version_holds_for_its_host_alone() {
     let ours = Authority::new("ours");
     let strict = HostTrust { min_tls: Some(MinTls::Tls13), ..own("strict.example") };
-    let trust = Trust::new(&TrustOptions { hosts: vec![strict], ..only(&ours) }).unwrap();
+    let trust = Trust::new(&Upstream { hosts: vec![strict], ..only(&ours) }).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let old = |name: &str| {
         let key = KeyPair::generate().unwrap();
@@ -181,7 +182,7 @@ fn a_minimum_version_holds_for_its_host_alone() {
 fn a_pin_replaces_the_roots_of_its_hosts_and_of_no_other() {
     let (ours, pinned) = (Authority::new("ours"), Authority::new("pinned"));
     let pin = HostTrust { ca_files: vec![pinned.file()], ..own("*.corp.example") };
-    let trust = Trust::new(&TrustOptions { hosts: vec![pin], ..only(&ours) }).unwrap();
+    let trust = Trust::new(&Upstream { hosts: vec![pin], ..only(&ours) }).unwrap();
     let unknown = Some("certificate from an unknown issuer");
     for (authority, name, expected) in [
         (&ours, "a.example", None),
@@ -200,8 +201,8 @@ fn a_pin_replaces_the_roots_of_its_hosts_and_of_no_other() {
 fn a_client_certificate_is_shown_to_its_host_alone() {
     let ours = Authority::new("ours");
     let dir = tempfile::tempdir().unwrap();
-    let client = HostTrust { client: Some(ours.client_files(dir.path())), ..own("mtls.example") };
-    let trust = Trust::new(&TrustOptions { hosts: vec![client], ..only(&ours) }).unwrap();
+    let client = HostTrust { client_certificate: Some(ours.client_files(dir.path())), ..own("mtls.example") };
+    let trust = Trust::new(&Upstream { hosts: vec![client], ..only(&ours) }).unwrap();
     let origin = |name: &str| {
         let mut roots = RootCertStore::empty();
         roots.add(ours.der.clone()).unwrap();
@@ -238,20 +239,20 @@ fn trust_that_cannot_be_read_is_refused_not_guessed() {
     let dir = tempfile::tempdir().unwrap();
     let (absent, empty) = (dir.path().join("absent"), dir.path().join("empty"));
     std::fs::write(&empty, "nothing here\n").unwrap();
-    let extra = |path: &Path| TrustOptions { extra_ca_files: vec![path.to_owned()], ..only(&ours) };
+    let extra = |path: &Path| Upstream { extra_ca_files: vec![path.to_owned()], ..only(&ours) };
     assert!(matches!(Trust::new(&extra(&absent)), Err(TrustError::Io(path, _)) if path == absent));
     assert!(matches!(Trust::new(&extra(&empty)), Err(TrustError::NoCertificate(path)) if path == empty));
-    let none = TrustOptions { system: false, ..TrustOptions::default() };
-    assert!(matches!(Trust::new(&none), Err(TrustError::NoRoots)));
-    let twice = TrustOptions { hosts: vec![own("a.example"), own("a.example")], ..only(&ours) };
+    let twice = Upstream { hosts: vec![own("a.example"), own("a.example")], ..only(&ours) };
     assert!(matches!(Trust::new(&twice), Err(TrustError::Twice(_))));
-    let keyless = ClientCert { cert: ours.file(), key: empty.clone() };
-    let keyless =
-        TrustOptions { hosts: vec![HostTrust { client: Some(keyless), ..own("a.example") }], ..only(&ours) };
+    let keyless = (ours.file(), empty.clone());
+    let keyless = Upstream {
+        hosts: vec![HostTrust { client_certificate: Some(keyless), ..own("a.example") }],
+        ..only(&ours)
+    };
     assert!(matches!(Trust::new(&keyless), Err(TrustError::NoKey(path)) if path == empty));
 }
 
 #[test]
 fn the_system_and_mozilla_together_always_give_roots() {
-    assert!(Trust::new(&TrustOptions::default()).is_ok());
+    assert!(Trust::new(&Upstream::default()).is_ok());
 }

@@ -1,7 +1,8 @@
 //! The certificate authority on disk: `ca.crt` and `ca.key` in the state directory.
 //!
-//! Made once, then the same for ever (P36). It refuses a key that others can read or write, a certificate that is
-//! expired, not yet valid or no CA, and a key that does not fit. A CA that an operator brings is held to the same.
+//! Made once, then the same for ever (P36). It refuses a key that others can read or write, a certificate
+//! that is expired, not yet valid or no CA, and a key that does not fit. A CA that an operator brings is held
+//! to the same.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -45,8 +46,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Opens the CA of a state directory, or makes it where there is none. Of several processes that start at once
-    /// one makes it and all get the same.
+    /// Opens the CA of a state directory, or makes it where there is none. Of several processes that start at
+    /// once one makes it and all get the same.
     pub fn open_or_create(dir: &Path, now_wall_us: i64) -> Result<Self, CertError> {
         match Self::create(dir, &[], now_wall_us) {
             Err(CertError::Exists(_)) => Self::open(&Paths::in_dir(dir), now_wall_us),
@@ -77,8 +78,8 @@ impl Authority {
         Self::load(&cert_pem, &key_pem, now_wall_us)
     }
 
-    /// Takes a CA from PEM texts and checks everything but the files' permissions. The first certificate signs; where
-    /// it is not self-issued, it and those after it are sent along with each leaf.
+    /// Takes a CA from PEM texts and checks everything but the files' permissions. The first certificate
+    /// signs; where it is not self-issued, it and those after it are sent along with each leaf.
     pub fn load(cert_pem: &str, key_pem: &str, now_wall_us: i64) -> Result<Self, CertError> {
         let certs = certificates(cert_pem)?;
         let facts = Facts::parse(&certs[0])?;
@@ -103,8 +104,8 @@ impl Authority {
         &self.facts
     }
 
-    /// Certificates to send after each leaf: none for a self-signed CA, since guests hold it already (RFC 8446
-    /// §4.4.2 lets the root be left out, and every handshake is smaller by it).
+    /// Certificates to send after each leaf: none for a self-signed CA, since guests hold it already (RFC
+    /// 8446 §4.4.2 lets the root be left out, and every handshake is smaller by it).
     pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
@@ -126,8 +127,8 @@ impl Authority {
         Ok((self.signer.leaf(host, key, valid)?, valid))
     }
 
-    /// Verifiers chain by the exact bytes of the name. A name that the signing library would write in other bytes
-    /// (several values of one kind, rare string types) must not be found out by guests.
+    /// Verifiers chain by the exact bytes of the name. A name that the signing library would write in other
+    /// bytes (several values of one kind, rare string types) must not be found out by guests.
     fn refuse_inexact_name(&self) -> Result<(), CertError> {
         let host = Host::parse(b"probe.invalid").map_err(|_| CertError::Unusable("no probe"))?;
         let all = Validity { not_before: self.facts.not_before, not_after: self.facts.not_after };
@@ -141,8 +142,8 @@ impl Authority {
     }
 }
 
-/// The key first and its certificate last: a crash between the two leaves a key for which the next start makes the
-/// very same CA (its name follows from the key).
+/// The key first and its certificate last: a crash between the two leaves a key for which the next start
+/// makes the very same CA (its name follows from the key).
 fn write_new(paths: &Paths, permitted: &[Host], now_wall_us: i64) -> Result<(), CertError> {
     let key = match file::read(&paths.key)? {
         Some(left_over) => left_over,

@@ -1,7 +1,8 @@
 //! Certificates as one PEM file: the system's roots and ours, and whatever a user already had.
 //!
-//! `SSL_CERT_FILE` and its kin replace a tool's roots (LESSONS 34), so a bundle always holds the system's too. A bundle
-//! holds each certificate once and nothing that does not decode: one broken block makes some tools refuse the file.
+//! `SSL_CERT_FILE` and its kin replace a tool's roots (LESSONS 34), so a bundle always holds the system's
+//! too. A bundle holds each certificate once and nothing that does not decode: one broken block makes some
+//! tools refuse the file.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,7 +13,8 @@ use rustls::pki_types::pem::PemObject;
 
 use super::{CertError, facts, file};
 
-/// Where distributions keep their roots in one file: Debian, Arch, Alpine; Fedora and RHEL; openSUSE; the BSDs.
+/// Where distributions keep their roots in one file: Debian, Arch, Alpine; Fedora and RHEL; openSUSE; the
+/// BSDs.
 const SYSTEM_FILES: [&str; 5] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",

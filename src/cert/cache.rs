@@ -1,7 +1,7 @@
 //! A bounded cache of what was used last, in two generations: O(1), no list, no clock.
 //!
-//! New and used entries are young. When the young are half of the bound, the old are dropped and the young become
-//! the old. So whatever names a guest invents, at most `bound` entries are held (P4, LESSONS 33).
+//! New and used entries are young. When the young are half of the bound, the old are dropped and the young
+//! become the old. So whatever names a guest invents, at most `bound` entries are held (P4, LESSONS 33).
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! How each runtime is told to trust our CA: environment variables, and the files that some of them name.
 //!
-//! What a user had set is merged, never dropped (LESSONS 34): a variable that named a file gets a file with those
-//! certificates and the bundle's. It reads the environment through a function and changes none.
+//! What a user had set is merged, never dropped (LESSONS 34): a variable that named a file gets a file with
+//! those certificates and the bundle's. It reads the environment through a function and changes none.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -46,8 +46,9 @@ pub struct Source<'a> {
     pub ca_pem: &'a str,
 }
 
-/// Writes the files that are needed below `dir` (made if missing) and says what to set. `existing` gives the present
-/// value of a variable; `HOME` is asked for too. Doing it again with the result set gives the same result.
+/// Writes the files that are needed below `dir` (made if missing) and says what to set. `existing` gives the
+/// present value of a variable; `HOME` is asked for too. Doing it again with the result set gives the same
+/// result.
 pub fn prepare(
     dir: &Path,
     source: Source<'_>,
@@ -94,7 +95,8 @@ impl Plan<'_> {
         self.keep(name, ".crt", bundle.as_str().as_bytes())
     }
 
-    /// A directory as OpenSSL wants it (the file's name is a hash of the subject) before theirs or the system's.
+    /// A directory as OpenSSL wants it (the file's name is a hash of the subject) before theirs or the
+    /// system's.
     fn certificate_dir(&mut self) -> Result<(), CertError> {
         let ours = self.dir.join("certs");
         file::make_dir(&ours)?;

@@ -1,4 +1,5 @@
-//! What a certificate says about itself: the fields that decide whether it can sign, and those a person wants to see.
+//! What a certificate says about itself: the fields that decide whether it can sign, and those a person wants
+//! to see.
 //!
 //! Reads only; it verifies no signature.
 
@@ -84,8 +85,8 @@ pub fn certificate_text(path: &Path) -> Result<String, CertError> {
     file::read(path)?.ok_or_else(|| CertError::Missing(path.to_owned()))
 }
 
-/// The name that OpenSSL expects of this certificate's file in a directory of roots (`X509_NAME_hash`): SHA-1 over the
-/// subject in canonical form, which is lower case with single spaces, in UTF-8.
+/// The name that OpenSSL expects of this certificate's file in a directory of roots (`X509_NAME_hash`): SHA-1
+/// over the subject in canonical form, which is lower case with single spaces, in UTF-8.
 pub(super) fn subject_hash(pem: &str) -> Result<u32, CertError> {
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| NO_PEM)?;
     let (_, cert) = X509Certificate::from_der(&der).map_err(|_| NOT_X509)?;

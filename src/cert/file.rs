@@ -1,7 +1,7 @@
 //! Files that appear whole or not at all, with the mode they should have whatever the umask (P36).
 //!
-//! A file is written beside its final name, flushed to disk and renamed: a reader or a second process never sees
-//! half of it, and a crash leaves the old one.
+//! A file is written beside its final name, flushed to disk and renamed: a reader or a second process never
+//! sees half of it, and a crash leaves the old one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
@@ -34,8 +34,8 @@ pub(super) fn write_if_changed(path: &Path, content: &[u8], mode: u32) -> Result
     write(path, content, mode).map(|()| true)
 }
 
-/// Makes a directory with its parents, where there is none. Others may look in (tools of other users read the bundle);
-/// what they must not read has a mode of its own.
+/// Makes a directory with its parents, where there is none. Others may look in (tools of other users read the
+/// bundle); what they must not read has a mode of its own.
 pub(super) fn make_dir(dir: &Path) -> Result<(), CertError> {
     DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(CertError::io("create", dir))
 }

@@ -1,7 +1,7 @@
 //! Signing: the CA's own certificate, and a leaf for each host. The only file that names `rcgen`.
 //!
-//! Takes validity as Unix seconds and reads no clock. What it signs is exactly what is asked for; whether the CA
-//! may sign at all is decided in `authority`.
+//! Takes validity as Unix seconds and reads no clock. What it signs is exactly what is asked for; whether the
+//! CA may sign at all is decided in `authority`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
@@ -37,7 +37,7 @@ impl Signer {
         Ok(Self(Issuer::from_ca_cert_der(cert, key_pair(key_pem)?)?))
     }
 
-    /// The key's SubjectPublicKeyInfo, to compare with the certificate's.
+    /// The public key as it stands in a certificate, to be compared with it.
     pub(super) fn public_key_der(&self) -> Vec<u8> {
         self.0.key().subject_public_key_info()
     }
@@ -82,14 +82,15 @@ pub(super) fn new_key() -> Result<String, CertError> {
     Ok(KeyPair::generate()?.serialize_pem())
 }
 
-/// A self-signed CA certificate over that key, in PEM. It signs leaves only (path length 0), and with `permitted`
-/// for these domains and what is below them only. The name follows from the key, so the same key gives the same CA.
+/// A self-signed CA certificate over that key, in PEM. It signs leaves only (path length 0), and with
+/// `permitted` for these domains and what is below them only. The name follows from the key, so the same key
+/// gives the same CA.
 pub(super) fn self_signed(key_pem: &str, permitted: &[Host], valid: Validity) -> Result<String, CertError> {
     let key = key_pair(key_pem)?;
     let mut params = params(valid)?;
-    let id = params.key_identifier(&key);
+    let id = params.key_identifier(&key).first_chunk().map_or(0, |start| u32::from_be_bytes(*start));
     params.distinguished_name.push(DnType::OrganizationName, "Tollgate");
-    params.distinguished_name.push(DnType::CommonName, format!("Tollgate CA {}", hex(&id[..4])));
+    params.distinguished_name.push(DnType::CommonName, format!("Tollgate CA {id:08x}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.name_constraints = (!permitted.is_empty()).then(|| name_constraints(permitted));
@@ -141,10 +142,6 @@ fn key_pair(pem: &str) -> Result<KeyPair, CertError> {
         .map_err(|_| CertError::Unusable("the key file holds no unencrypted private key in PEM form"))?;
     KeyPair::try_from(&der)
         .map_err(|_| CertError::Unusable("the key is of no kind that can sign (ECDSA, Ed25519, RSA)"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl From<rcgen::Error> for CertError {

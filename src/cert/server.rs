@@ -1,8 +1,8 @@
 //! The TLS server that a guest meets: one configuration for each host, from a bounded, expiring cache.
 //!
-//! TLS 1.2 and 1.3, ALPN `http/1.1` only, no client certificates, no early data, no session store: resumption is by
-//! ticket, and a ticket is bound to the host whose connection it was issued on. Minting happens on the caller's
-//! thread outside any lock.
+//! TLS 1.2 and 1.3, ALPN `http/1.1` only, no client certificates, no early data, no session store: resumption
+//! is by ticket, and a ticket is bound to the host whose connection it was issued on. Minting happens on the
+//! caller's thread outside any lock.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,15 +53,15 @@ pub struct Minter {
 #[derive(Clone)]
 struct Minted {
     config: Arc<ServerConfig>,
-    /// Unix seconds.
-    minted_at: i64,
+    /// When it was minted, Unix seconds.
+    at: i64,
     not_after: i64,
 }
 
 impl Minted {
     /// A clock that jumped either way makes a leaf stale, too.
     fn is_fresh(&self, now: i64) -> bool {
-        now.abs_diff(self.minted_at) < FRESH as u64 && now < self.not_after
+        now.abs_diff(self.at) < FRESH as u64 && now < self.not_after
     }
 }
 
@@ -107,7 +107,7 @@ impl Minter {
         config.cert_resolver = Arc::new(SingleCertAndKey::from(self.certified(leaf)));
         config.ticketer =
             Arc::new(HostTickets { shared: Arc::clone(&self.template.ticketer), host: host.shared() });
-        Ok(Minted { config: Arc::new(config), minted_at: now, not_after: valid.not_after })
+        Ok(Minted { config: Arc::new(config), at: now, not_after: valid.not_after })
     }
 
     fn certified(&self, leaf: CertificateDer<'static>) -> CertifiedKey {
@@ -133,8 +133,8 @@ fn template(provider: Arc<CryptoProvider>) -> Result<ServerConfig, CertError> {
     Ok(config)
 }
 
-/// Tickets that only the host they were issued for can redeem. rustls compares the SNI, but connections to two
-/// addresses both have none.
+/// Tickets that only the host they were issued for can redeem. rustls compares the SNI, but connections to
+/// two addresses both have none.
 struct HostTickets {
     shared: Arc<dyn ProducesTickets>,
     host: Arc<str>,

@@ -1,7 +1,7 @@
 //! A Java trust store in the JKS format, which every JDK reads and which needs no password to be read.
 //!
-//! Format: `sun.security.provider.JavaKeyStore` of OpenJDK, version 2, trusted-certificate entries only. Big-endian
-//! throughout; a SHA-1 over password, a fixed phrase and the content stands at the end.
+//! Format: `sun.security.provider.JavaKeyStore` in the JDK, version 2, trusted-certificate entries only.
+//! Big-endian throughout; a SHA-1 over password, a fixed phrase and the content stands at the end.
 
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 use rustls::pki_types::CertificateDer;

@@ -3,7 +3,6 @@
 use std::env;
 use std::fmt::Write as _;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
@@ -12,7 +11,9 @@ use super::Failure;
 use crate::cert::authority::Paths;
 use crate::cert::environment::{self, Environment, Source};
 use crate::cert::{Authority, CertError, bundle, facts};
+use crate::config::default_state_dir;
 use crate::policy::host::Host;
+use crate::reactor::wall_clock;
 
 /// Make, show and spread the certificate authority that guests trust
 #[derive(clap::Args, Debug)]
@@ -26,8 +27,9 @@ Examples:
 pub struct Args {
     #[command(subcommand)]
     action: Action,
-    /// Where ca.crt and ca.key lie [default: $XDG_STATE_HOME/tollgate, ~/.local/state/tollgate; /var/lib/tollgate for root]
-    #[arg(long, global = true, value_name = "DIR", hide_default_value = true)]
+    /// Where `ca.crt` and `ca.key` lie [default: `$XDG_STATE_HOME/tollgate`, else `/var/lib/tollgate` for
+    /// root, else `~/.local/state/tollgate`]
+    #[arg(long, global = true, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
 
@@ -62,8 +64,8 @@ enum Action {
     },
     /// Print what to set so that curl, git, Python, Node, Go, Java and the like trust the CA
     ///
-    /// Files that variables name already are merged into new ones below `trust/` in the state directory. What cannot be
-    /// merged is said on stderr.
+    /// Files that variables name already are merged into new ones below `trust/` in the state directory. What
+    /// cannot be merged is said on stderr.
     Env {
         /// In which language
         #[arg(long, value_enum, default_value_t = Shell::Sh)]
@@ -83,7 +85,10 @@ enum Shell {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let dir = args.state_dir.map_or_else(default_state_dir, Ok)?;
+    let dir = args
+        .state_dir
+        .map_or_else(default_state_dir, Ok)
+        .map_err(|error| Failure::usage(error.to_string()))?;
     let paths = Paths::in_dir(&dir);
     match args.action {
         Action::Init { name_constraint, json } => {
@@ -186,24 +191,6 @@ fn domain(text: &str) -> Result<Host, Failure> {
 
 fn parent(paths: &Paths) -> &std::path::Path {
     paths.cert.parent().expect("Paths::in_dir joins a file name to a directory")
-}
-
-/// `$XDG_STATE_HOME/tollgate`, else `~/.local/state/tollgate`; `/var/lib/tollgate` for root.
-fn default_state_dir() -> Result<PathBuf, Failure> {
-    let home = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    if let Some(state) = home("XDG_STATE_HOME") {
-        return Ok(state.join("tollgate"));
-    }
-    if nix::unistd::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/tollgate"));
-    }
-    let home = home("HOME").ok_or_else(|| Failure::usage("there is no home directory; give --state-dir"))?;
-    Ok(home.join(".local/state/tollgate"))
-}
-
-#[expect(clippy::disallowed_methods, reason = "a command reads the clock once, where it starts")]
-fn wall_clock() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
 impl From<CertError> for Failure {

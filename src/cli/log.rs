@@ -1,10 +1,311 @@
-//! `tollgate log` (to be written).
+//! `tollgate log`: the rows of a ledger, for people or as JSON lines; and its backup.
 
-/// (to be written)
+use std::borrow::Cow;
+use std::io::{BufWriter, Write, stdout};
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use super::Failure;
+use super::reading::{Filters, Where, line, said, unreadable};
+use super::table::{Column, Table, bytes, count, duration, left, right, usd};
+use crate::telemetry::query::{Filter, Position, Range, Reader, Record, Source};
+use crate::telemetry::text::utc;
+
+/// Show what the ledger holds: requests, model calls, tools, errors, look-ups.
+///
+/// Rows come in the order in which they were written, oldest first; times are UTC. It works while a proxy writes to
+/// the same file. Control characters in what guests and origins sent are shown escaped.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+#[command(after_long_help = "\
+Examples:
+  tollgate log                                    every request
+  tollgate log -n 20 --follow                     the last 20, then new ones as they end
+  tollgate log --decision denied --since 1h       what was refused in the last hour
+  tollgate log calls --model 'claude-*' --json    model calls as JSON, one object a line
+  tollgate log backup copy.db                     a consistent copy, also while the proxy runs
+
+JSON: one object a line, with the columns of the table as keys; absent values are null. Times are Unix microseconds,
+durations microseconds, sizes bytes, money 1e-12 USD. `events` are rows of net_events; `calls` rows of model_calls with
+host, method, path, status, decision and process of their exchange, and the lists tool_calls and tool_results; `tools`
+are tool calls and tool results in the order in which they passed; `errors` rows of upstream_errors; `dns` of dns_events.")]
+pub struct Args {
+    /// What to show, or `backup`.
+    #[arg(value_enum, default_value_t = What::Events)]
+    what: What,
+    /// With `backup`: the file to write, which must not exist yet.
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Go on with new rows as they are written.
+    #[arg(long, short)]
+    follow: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Only the newest N rows.
+    #[arg(long, short = 'n', value_name = "N")]
+    limit: Option<usize>,
+    #[command(flatten)]
+    filters: Filters,
+    #[command(flatten)]
+    place: Where,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    /// Requests, and connections that ended before one.
+    Events,
+    /// Model calls.
+    Calls,
+    /// Tool calls and tool results.
+    Tools,
+    /// Errors of origins, and failures to reach them.
+    Errors,
+    /// Name look-ups of guests.
+    Dns,
+    /// Copy the ledger to FILE.
+    Backup,
+}
+
+/// How long `--follow` waits before it looks again.
+const POLL: Duration = Duration::from_millis(200);
 
 /// Runs the command.
-pub fn run(_args: Args) -> Result<(), super::Failure> {
-    Err(super::Failure::failed("not written yet"))
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let reader = args.place.open()?;
+    let view = match (args.what, &args.file) {
+        (What::Backup, Some(file)) => return backup(&reader, file),
+        (What::Backup, None) => return Err(Failure::usage("log backup needs the file to write")),
+        (_, Some(_)) => return Err(Failure::usage("a FILE is for `log backup` only")),
+        (What::Events, None) => &EVENTS,
+        (What::Calls, None) => &CALLS,
+        (What::Tools, None) => &TOOLS,
+        (What::Errors, None) => &ERRORS,
+        (What::Dns, None) => &DNS,
+    };
+    let filter = args.filters.meant(&reader)?;
+    let mut printer =
+        Printer { out: BufWriter::new(stdout().lock()), view, table: (!args.json).then(|| view.table()) };
+    if !printer.head()? {
+        return Ok(());
+    }
+    let mut range = Range { newest: args.limit, ..Range::default() };
+    while let Some(after) = printer.rows(&reader, &filter, range)? {
+        if !args.follow {
+            return Ok(());
+        }
+        range = Range { after, ..Range::default() };
+        thread::sleep(POLL);
+    }
+    Ok(())
 }
+
+fn backup(reader: &Reader, file: &std::path::Path) -> Result<(), Failure> {
+    reader.backup(file).map_err(|error| Failure::failed(format!("{}: {error}", file.display())))
+}
+
+struct Printer<W: Write> {
+    out: W,
+    view: &'static View,
+    /// None for JSON.
+    table: Option<Table>,
+}
+
+impl<W: Write> Printer<W> {
+    fn head(&mut self) -> Result<bool, Failure> {
+        self.table.as_ref().map_or(Ok(true), |table| line(&mut self.out, &table.head()))
+    }
+
+    /// Prints rows; where to go on, or nothing when nobody reads any more.
+    fn rows(&mut self, reader: &Reader, filter: &Filter, range: Range) -> Result<Option<Position>, Failure> {
+        let mut outcome = Ok(true);
+        let at = reader.rows(self.view.source, filter, range, |record| {
+            let text =
+                self.table.as_ref().map_or_else(|| record.to_json(), |t| t.row(&(self.view.cells)(record)));
+            outcome = line(&mut self.out, &text);
+            matches!(outcome, Ok(true))
+        });
+        let at = at.map_err(unreadable)?;
+        Ok((outcome? && said(self.out.flush())?).then_some(at))
+    }
+}
+
+/// How rows of one source look in a table.
+struct View {
+    source: Source,
+    columns: &'static [Column],
+    cells: for<'r> fn(&'r Record) -> Vec<Cow<'r, str>>,
+}
+
+impl View {
+    fn table(&self) -> Table {
+        Table::for_stdout(self.columns)
+    }
+}
+
+fn time<'r>(record: &Record, column: &str) -> Cow<'r, str> {
+    record.int(column).map_or(Cow::Borrowed("-"), |at| Cow::Owned(utc(at)))
+}
+
+/// The first of the columns that says something.
+fn first<'r>(record: &'r Record, columns: &[&str]) -> Cow<'r, str> {
+    columns.iter().map(|column| record.text(column)).find(|text| !text.is_empty()).unwrap_or("-").into()
+}
+
+fn number<'r>(record: &Record, column: &str) -> Cow<'r, str> {
+    record.int(column).map_or(Cow::Borrowed("-"), |number| Cow::Owned(number.to_string()))
+}
+
+const EVENTS: View = View {
+    source: Source::Events,
+    columns: &[
+        left("TIME", 23),
+        left("DECISION", 8),
+        right("STATUS", 6),
+        left("METHOD", 7),
+        right("UP", 7),
+        right("DOWN", 7),
+        right("TOOK", 8),
+        left("PROCESS", 12),
+        left("WHAT", 0),
+    ],
+    cells: |record| {
+        vec![
+            time(record, "started_at"),
+            record.text("decision").into(),
+            number(record, "status"),
+            first(record, &["method"]),
+            bytes(record.int("request_bytes")),
+            bytes(record.int("response_bytes")),
+            duration(record.int("total_us")),
+            first(record, &["process_name"]),
+            what(record).into(),
+        ]
+    },
+};
+
+/// Where the request went and, unless all was well, what stood in its way.
+fn what(record: &Record) -> String {
+    let port = match (record.int("port"), record.text("scheme")) {
+        (None, _) | (Some(443), "https" | "wss" | "tls") | (Some(80), "http" | "ws") => String::new(),
+        (Some(port), _) => format!(":{port}"),
+    };
+    let host = first(record, &["host"]);
+    let mut out = format!("{host}{port}{}", record.text("path"));
+    let why: Vec<_> = ["rule", "reason", "fault_phase", "fault"].map(|column| record.text(column)).into();
+    if record.text("decision") != "allowed" {
+        for why in why.into_iter().filter(|why| !why.is_empty()) {
+            out += " · ";
+            out += why;
+        }
+    }
+    out
+}
+
+const CALLS: View = View {
+    source: Source::Calls,
+    columns: &[
+        left("TIME", 23),
+        left("PROVIDER", 9),
+        left("MODEL", 26),
+        right("INPUT", 10),
+        right("CACHED", 10),
+        right("OUTPUT", 9),
+        right("COST", 9),
+        right("FIRST", 8),
+        right("TOOK", 8),
+        left("ENDED", 0),
+    ],
+    cells: |record| {
+        vec![
+            time(record, "started_at"),
+            record.text("provider").into(),
+            first(record, &["model", "model_requested"]),
+            count(record.int("input_tokens")),
+            count(record.int("cache_read_tokens")),
+            count(record.int("output_tokens")),
+            usd(record.int("cost_pico_usd")),
+            duration(record.int("first_token_us")),
+            duration(record.int("total_us")),
+            ended(record).into(),
+        ]
+    },
+};
+
+fn ended(record: &Record) -> String {
+    let partial = if record.text("usage_state") == "partial" { " (cut off)" } else { "" };
+    match (record.text("error_type"), record.text("error_message")) {
+        ("", _) => format!("{}{partial}", first(record, &["stop_reason"])),
+        (kind, "") => kind.to_owned(),
+        (kind, message) => format!("{kind}: {message}"),
+    }
+}
+
+const TOOLS: View = View {
+    source: Source::Tools,
+    columns: &[
+        left("TIME", 23),
+        left("MODEL", 26),
+        left("KIND", 6),
+        left("TOOL", 24),
+        left("ID", 30),
+        left("TEXT", 0),
+    ],
+    cells: |record| {
+        let failed = record.int("is_error") == Some(1);
+        vec![
+            time(record, "started_at"),
+            first(record, &["model"]),
+            if failed { "error".into() } else { record.text("kind").into() },
+            first(record, &["name"]),
+            first(record, &["tool_call_id"]),
+            record.text("text").into(),
+        ]
+    },
+};
+
+const ERRORS: View = View {
+    source: Source::Errors,
+    columns: &[
+        left("TIME", 23),
+        left("HOST", 30),
+        left("PHASE", 10),
+        right("STATUS", 6),
+        left("TYPE", 24),
+        left("MESSAGE", 0),
+    ],
+    cells: |record| {
+        vec![
+            time(record, "at"),
+            first(record, &["host"]),
+            record.text("phase").into(),
+            number(record, "status"),
+            first(record, &["type", "code"]),
+            record.text("message").into(),
+        ]
+    },
+};
+
+const DNS: View = View {
+    source: Source::Dns,
+    columns: &[
+        left("TIME", 23),
+        left("DECISION", 8),
+        left("TYPE", 5),
+        left("RCODE", 9),
+        left("PROCESS", 12),
+        left("NAME", 40),
+        left("ANSWERS", 0),
+    ],
+    cells: |record| {
+        vec![
+            time(record, "at"),
+            record.text("decision").into(),
+            record.text("type").into(),
+            first(record, &["rcode"]),
+            first(record, &["process_name"]),
+            record.text("name").into(),
+            record.text("answers").into(),
+        ]
+    },
+};

@@ -42,11 +42,12 @@ impl Text {
 
     /// Parses the text as a table of keys.
     pub(super) fn parse(&self) -> Result<Table<'_>, ConfigError> {
-        match DeTable::parse(&self.text) {
-            Ok(table) => Ok(Table::new(self, String::new(), table)),
-            Err(error) => {
-                let at = error.span().map_or(0, |span| span.start);
-                Err(ConfigError::new(self.place(at), error.message().replace('\n', ", ")))
+        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
+        match errors.iter().min_by_key(|error| start(error)) {
+            None => Ok(Table::new(self, String::new(), table)),
+            Some(first) => {
+                Err(ConfigError::new(self.place(start(first)), first.message().replace('\n', ", ")))
             }
         }
     }

@@ -208,7 +208,9 @@ impl Dial {
     pub fn is_denied_by(&self, policy: &Policy) -> bool {
         match &self.goal {
             Goal::Exchange(exchange) => decide::is_denied(exchange, policy),
-            Goal::Splice(splice) => policy.host(&splice.target.host, splice.target.port).0 == HostVerdict::Deny,
+            Goal::Splice(splice) => {
+                policy.host(&splice.target.host, splice.target.port).0 == HostVerdict::Deny
+            }
         }
     }
 
@@ -236,7 +238,8 @@ pub fn guest_left(legs: &Legs) -> bool {
 fn is_own(address: SocketAddr, own: &[SocketAddr]) -> bool {
     let ip = address.ip().to_canonical();
     own.iter().any(|listener| {
-        let same_host = listener.ip().to_canonical() == ip || listener.ip().is_unspecified() || ip.is_unspecified();
+        let same_host =
+            listener.ip().to_canonical() == ip || listener.ip().is_unspecified() || ip.is_unspecified();
         listener.port() == address.port() && same_host
     })
 }

@@ -9,8 +9,8 @@ use crate::exchange::{Exchange, Refusal};
 use crate::leg;
 use crate::policy::Why;
 use crate::telemetry::event::{Decision, Event, NetEvent, Phase};
-use crate::wire::hello::alert_record;
 use crate::wire::body::Framing;
+use crate::wire::hello::alert_record;
 
 use super::drain::Drain;
 use super::request::Request;
@@ -149,7 +149,8 @@ impl Fault {
 
     /// A SOCKS request that the policy denies.
     pub fn socks_denied(reply: [u8; 10], why: Why) -> Box<Self> {
-        let mut fault = Self::new(Decision::Denied, Phase::Greet, "SOCKS: denied", Tell::Bytes(reply.to_vec()));
+        let mut fault =
+            Self::new(Decision::Denied, Phase::Greet, "SOCKS: denied", Tell::Bytes(reply.to_vec()));
         fault.why = Some(why);
         fault.phase = None;
         Box::new(fault)
@@ -163,10 +164,12 @@ impl Fault {
 
     /// A TLS error, before it is known what it interrupts.
     pub fn tls(side: Side, error: &rustls::Error) -> Self {
-        let label = leg::fault_label(error);
         match side {
-            Side::Guest => Self::new(Decision::Failed, Phase::Handshake, label, Tell::Queued),
-            Side::Origin => *Self::refused(Refusal::upstream(502, Phase::Tls, label), None),
+            Side::Guest => Self::new(Decision::Failed, Phase::Handshake, error.to_string(), Tell::Queued),
+            Side::Origin => {
+                let label = format!("{}: {error}", leg::origin_fault(error));
+                *Self::refused(Refusal::upstream(502, Phase::Tls, label), None)
+            }
         }
     }
 
@@ -182,7 +185,12 @@ impl Fault {
 }
 
 /// Ends what the fault interrupts: tells the guest, records, and gives what comes next.
-pub fn conclude(fault: Fault, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Result<State, Life> {
+pub fn conclude(
+    fault: Fault,
+    legs: &mut Legs,
+    session: &mut Session,
+    cx: &mut Cx<'_>,
+) -> Result<State, Life> {
     if legs.origin.take().is_some() || fault.exchange.is_some() || fault.row.is_some() {
         cx.asks.push(Ask::HangUp);
     }
@@ -208,7 +216,8 @@ fn tell(fault: &Fault, legs: &mut Legs, session: &Session, cx: &Cx<'_>) -> Resul
 
 fn answer(refusal: &Refusal, fault: &Fault, legs: &mut Legs, cx: &Cx<'_>) -> State {
     let exchange = fault.exchange.as_deref();
-    let bodiless = exchange.is_some_and(|exchange| matches!(exchange.framing, Framing::None | Framing::Length(0)));
+    let bodiless =
+        exchange.is_some_and(|exchange| matches!(exchange.framing, Framing::None | Framing::Length(0)));
     let keeps = refusal.reply == Reply::KeepAlive && exchange.is_some_and(|exchange| exchange.keep_alive);
     let close = !(keeps && bodiless) || cx.draining;
     let reader = exchange.map_or(Reader { close, ..Reader::default() }, |exchange| exchange.reader(close));

@@ -112,7 +112,13 @@ impl Greet {
         Err(Fault::http2_preface())
     }
 
-    fn read_socks(mut socks: Box<Socks>, deadline: Micros, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
+    fn read_socks(
+        mut socks: Box<Socks>,
+        deadline: Micros,
+        legs: &mut Legs,
+        session: &mut Session,
+        cx: &mut Cx<'_>,
+    ) -> Turn {
         let mut reply = Vec::new();
         let step = socks.step(legs.guest.inbox(), &mut reply);
         legs.guest.send(&reply);

@@ -73,11 +73,12 @@ fn understood(hello: &hello::Hello, legs: &mut Legs, session: &mut Session, cx: 
 /// SNI decides; without it the tunnel's target or the address that the packet was going to.
 fn named_host(hello: &hello::Hello, session: &Session) -> Result<Host, Box<Fault>> {
     match hello.sni() {
-        Some(name) => Host::parse(name.as_bytes())
-            .map_err(|error| Fault::bad_hello(&format!("illegal server name: {}", error.as_str()), UNRECOGNIZED_NAME)),
-        None => session
-            .known_host()
-            .ok_or_else(|| Fault::bad_hello("no server name, and no address that it was going to", UNRECOGNIZED_NAME)),
+        Some(name) => Host::parse(name.as_bytes()).map_err(|error| {
+            Fault::bad_hello(&format!("illegal server name: {}", error.as_str()), UNRECOGNIZED_NAME)
+        }),
+        None => session.known_host().ok_or_else(|| {
+            Fault::bad_hello("no server name, and no address that it was going to", UNRECOGNIZED_NAME)
+        }),
     }
 }
 

@@ -15,7 +15,9 @@ pub fn destination(session: &Session, head: &RequestHead) -> Result<Destination,
     let fixed = session.tls.clone().or_else(|| session.target.as_ref().map(|target| target.host.clone()));
     let host = match (fixed, &named) {
         (Some(fixed), Some((host, _))) if *host != fixed => {
-            return Err(misdirected(format!("this connection is for {fixed}, and the request is for {host}")));
+            return Err(misdirected(format!(
+                "this connection is for {fixed}, and the request is for {host}"
+            )));
         }
         (Some(fixed), _) => fixed,
         (None, Some((host, _))) => host.clone(),
@@ -52,9 +54,9 @@ fn is_secure(session: &Session, head: &RequestHead) -> Result<bool, Box<Refusal>
 fn port(session: &Session, named: Option<u16>, host: &Host, secure: bool) -> Result<u16, Box<Refusal>> {
     match (session.known_port(), named) {
         (None, _) => free_port(session, named, host, secure),
-        (Some(known), Some(port)) if port != known => {
-            Err(misdirected(format!("this connection is for port {known}, and the request is for port {port}")))
-        }
+        (Some(known), Some(port)) if port != known => Err(misdirected(format!(
+            "this connection is for port {known}, and the request is for port {port}"
+        ))),
         (Some(known), _) => Ok(known),
     }
 }

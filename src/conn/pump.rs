@@ -113,7 +113,8 @@ impl Batch {
 
     fn hand_on(&self, flow: &Flow, input: &[u8], to: &mut Leg, prefix: &mut Vec<u8>) {
         let total: usize = self.pieces[..self.count].iter().map(ExactSizeIterator::len).sum();
-        let head = ChunkHead::new(total);
+        let framed = flow.chunked && total > 0;
+        let head = framed.then(|| ChunkHead::new(total));
         let last = if flow.chunked && self.done { flow.last_chunk() } else { Vec::new() };
         let mut parts = [IoSlice::new(&[]); PIECES + 4];
         let mut count = 0;
@@ -122,8 +123,7 @@ impl Batch {
             count += 1;
         };
         add(prefix.as_slice());
-        let framed = flow.chunked && total > 0;
-        if framed {
+        if let Some(head) = &head {
             add(head.as_bytes());
         }
         self.pieces(input).for_each(&mut add);

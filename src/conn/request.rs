@@ -140,7 +140,12 @@ fn left_in_head() -> Box<Fault> {
 /// CONNECT: the host is judged, nothing is dialled yet. Inside a tunnel or TLS there is none (P12).
 fn connect(head: &RequestHead, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
     if session.tls.is_some() || session.target.is_some() {
-        return Err(refuse_head(Refusal::bad_request(405, "CONNECT inside a tunnel".into()), head, session, cx));
+        return Err(refuse_head(
+            Refusal::bad_request(405, "CONNECT inside a tunnel".into()),
+            head,
+            session,
+            cx,
+        ));
     }
     let authority = head.target.authority().unwrap_or_default();
     let target = match Host::parse_authority(authority) {
@@ -205,7 +210,8 @@ fn accept(head: &RequestHead, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
 }
 
 fn ledger_unavailable() -> Box<Refusal> {
-    let message = "the ledger cannot be written, and this proxy is set to refuse what it cannot record".to_owned();
+    let message =
+        "the ledger cannot be written, and this proxy is set to refuse what it cannot record".to_owned();
     let mut refusal = Refusal::upstream(503, Phase::Head, message);
     refusal.decision = Decision::Failed;
     refusal

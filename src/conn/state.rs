@@ -83,7 +83,13 @@ impl State {
     }
 
     /// Lets the state do what it can.
-    pub fn turn(self, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>, answer: Option<Answer>) -> Turn {
+    pub fn turn(
+        self,
+        legs: &mut Legs,
+        session: &mut Session,
+        cx: &mut Cx<'_>,
+        answer: Option<Answer>,
+    ) -> Turn {
         match self {
             Self::Greet(state) => state.turn(legs, session, cx),
             Self::Hello(state) => state.turn(legs, session, cx),

@@ -89,7 +89,9 @@ impl Stream {
     /// While a body moves, silence counts; while the origin thinks, the time since the request was sent.
     pub fn deadline(&self) -> Micros {
         match self.download {
-            Download::Head { .. } if self.upload.done => self.sent_at.max(self.activity_of_upload()) + self.first_byte,
+            Download::Head { .. } if self.upload.done => {
+                self.sent_at.max(self.activity_of_upload()) + self.first_byte
+            }
             _ => self.activity + self.body_idle,
         }
     }
@@ -129,7 +131,12 @@ impl Stream {
         }
     }
 
-    fn move_bodies(&mut self, legs: &mut Legs, origin: &mut Leg, cx: &mut Cx<'_>) -> Result<Progress, Box<Fault>> {
+    fn move_bodies(
+        &mut self,
+        legs: &mut Legs,
+        origin: &mut Leg,
+        cx: &mut Cx<'_>,
+    ) -> Result<Progress, Box<Fault>> {
         self.upload(&mut legs.guest, origin, cx)?;
         let mut head = std::mem::take(&mut cx.scratch.out);
         head.clear();
@@ -146,7 +153,8 @@ impl Stream {
         let exchange = &mut self.exchange;
         let see = &mut |piece: &[u8]| exchange.request_data(piece);
         if let Err(error) = self.upload.pump(guest, origin, &mut Vec::new(), see) {
-            let refusal = Refusal::bad_request(error.status(), format!("the request's body: {}", error.as_str()));
+            let refusal =
+                Refusal::bad_request(error.status(), format!("the request's body: {}", error.as_str()));
             return Err(Fault::refused(refusal, None));
         }
         if self.upload.done {
@@ -225,7 +233,12 @@ impl Stream {
     }
 
     /// 1xx go on to guests that know them (RFC 9110 §15.2), up to a count.
-    fn take_interim(&mut self, head: &ResponseHead, guest: &mut Leg, cx: &Cx<'_>) -> Result<Progress, Box<Fault>> {
+    fn take_interim(
+        &mut self,
+        head: &ResponseHead,
+        guest: &mut Leg,
+        cx: &Cx<'_>,
+    ) -> Result<Progress, Box<Fault>> {
         let Download::Head { scan, interim } = &mut self.download else { return Ok(Progress::Done) };
         *interim += 1;
         scan.reset();
@@ -250,7 +263,8 @@ impl Stream {
     ) -> Result<Progress, Box<Fault>> {
         let key = self.exchange.websocket_key.as_deref().unwrap_or_default();
         let accepted = head.fields.get(b"sec-websocket-accept") == Some(&websocket::accept_key(key)[..]);
-        let asked = self.exchange.upgrade == Some(Upgrade::WebSocket) && head.upgrade == Some(Upgrade::WebSocket);
+        let asked =
+            self.exchange.upgrade == Some(Upgrade::WebSocket) && head.upgrade == Some(Upgrade::WebSocket);
         if !asked || !accepted || head.fields.get(b"sec-websocket-extensions").is_some() {
             return Err(bad_response("the origin switched protocols unasked or wrongly".into()));
         }
@@ -269,7 +283,11 @@ impl Stream {
         if self.reused && nothing_came && self.exchange.may_retry() {
             return Ok(Progress::Stale);
         }
-        let what = if nothing_came { "the origin closed without an answer" } else { "the origin broke off in its head" };
+        let what = if nothing_came {
+            "the origin closed without an answer"
+        } else {
+            "the origin broke off in its head"
+        };
         Err(Fault::refused(Refusal::upstream(502, Phase::FirstByte, what.into()), None))
     }
 
@@ -322,7 +340,9 @@ impl Stream {
             return Ok(*self);
         }
         let (phase, what) = match self.download {
-            Download::Head { .. } if self.upload.done => (Phase::FirstByte, "no answer came from the origin in time"),
+            Download::Head { .. } if self.upload.done => {
+                (Phase::FirstByte, "no answer came from the origin in time")
+            }
             Download::Head { .. } => (Phase::Body, "the request's body stopped coming"),
             Download::Body(_) => (Phase::Body, "the response's body stopped coming"),
         };

@@ -112,4 +112,3 @@ fn check_upgrade(head: &RequestHead) -> Result<(), Box<Refusal>> {
         }
     }
 }
-

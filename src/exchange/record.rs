@@ -8,8 +8,8 @@ use crate::telemetry::event::{CallEvent, Decision, ErrorEvent, Event, Phase};
 use super::tap::{Tap, TapHead};
 use super::{Exchange, Pricing};
 
-/// Microseconds in a day.
-const DAY: i64 = 86_400_000_000;
+/// Microseconds in a second.
+const SECOND: i64 = 1_000_000;
 
 /// Why an exchange did not end well.
 #[derive(Clone, Debug)]
@@ -94,9 +94,9 @@ impl Exchange {
 
     /// A model run, with its price.
     pub fn call_event(&self, mut call: Call, pricing: &Pricing) -> Event {
-        if let Some((cost, version)) = price::price(pricing, &call, self.started.wall.div_euclid(DAY)) {
+        if let Some((cost, version)) = price::price(pricing, &call, self.started.wall.div_euclid(SECOND)) {
+            call.price_version = Some(version.to_owned());
             call.cost_pico_usd = Some(cost);
-            call.price_version = Some(version);
         }
         let started_at = self.started.wall;
         Event::Call(Box::new(CallEvent { exchange_id: self.row.exchange_id, started_at, call }))

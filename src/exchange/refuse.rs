@@ -130,7 +130,7 @@ pub fn answer(refusal: &Refusal, reader: Reader<'_>) -> Vec<u8> {
     let written = write!(
         out,
         "HTTP/1.1 {status} {}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\
-         Cache-Control: no-store\r\nVia: 1.1 tollgate\r\n{}\r\n",
+         Cache-Control: no-store\r\n{}\r\n",
         phrase(status),
         body.len(),
         if reader.close { "Connection: close\r\n" } else { "" },

@@ -66,6 +66,7 @@ impl Exchange {
 fn narrowed(head: &RequestHead) -> Option<Vec<u8>> {
     let mut values = head.fields.all(b"accept-encoding");
     let first = values.next()?;
-    let joined = values.fold(Cow::Borrowed(first), |joined, value| [&joined, &b", "[..], value].concat().into());
+    let joined =
+        values.fold(Cow::Borrowed(first), |joined, value| [&joined, &b", "[..], value].concat().into());
     narrow_accept_encoding(&joined, &[Coding::Gzip, Coding::Deflate])
 }

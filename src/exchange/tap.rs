@@ -3,26 +3,20 @@
 //! It never changes, delays or fails traffic (P20): trouble of any kind turns it off, and it says why. It is bounded
 //! (P24): the decoder's window, one token, and what the meter keeps; past that it stops looking, not forwarding.
 
+mod decoding;
 mod frames;
 mod observer;
 mod request;
 
 pub use request::RequestTap;
 
-use core::ops::ControlFlow;
-
 use crate::model::detect::Detected;
 use crate::model::failure::seconds;
 use crate::model::request::RequestFacts;
 use crate::model::usage::{Call, OriginError};
-use crate::wire::coding::{Codings, Decoder, parse_content_encoding};
 
+use decoding::Decoding;
 use observer::Observer;
-
-/// Deflate cannot compress better than this; what does is a bomb.
-const MAX_RATIO: u64 = 1100;
-/// Bodies that inflate to less than this are never called bombs.
-const RATIO_FLOOR: u64 = 16 << 20;
 
 /// What the tap needs from a response head.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,11 +84,9 @@ impl<'a> TapHead<'a> {
 
 /// Reads a response's body as it passes.
 pub struct Tap {
-    decoder: Option<Decoder>,
+    decoding: Decoding,
     observer: Observer,
     facts: RequestFacts,
-    wire: u64,
-    off: Option<String>,
 }
 
 /// What a tap learnt.
@@ -122,8 +114,7 @@ impl Tap {
     }
 
     fn with(observer: Observer, head: TapHead<'_>) -> Self {
-        let (decoder, off) = decoder(head.content_encoding);
-        Self { decoder, observer, facts: RequestFacts::default(), wire: 0, off }
+        Self { decoding: Decoding::new(head.content_encoding), observer, facts: RequestFacts::default() }
     }
 
     /// What the request asked; may come any time before [`end`](Self::end).
@@ -133,18 +124,8 @@ impl Tap {
 
     /// Body bytes as they are on the wire, framing removed; `elapsed_us` since the exchange began.
     pub fn push(&mut self, bytes: &[u8], elapsed_us: u64) {
-        self.wire += bytes.len() as u64;
-        if self.off.is_some() {
-            return;
-        }
-        let limit = (self.wire * MAX_RATIO).max(RATIO_FLOOR);
         let observer = &mut self.observer;
-        let mut out = |piece: &[u8]| observer.read(piece, elapsed_us, limit);
-        let trouble = match &mut self.decoder {
-            Some(decoder) => decoder.push(bytes, &mut out).err().map(|error| error.as_str()),
-            None => out(bytes).is_break().then_some("stopped"),
-        };
-        self.stop(trouble);
+        self.decoding.push(bytes, |piece| observer.read(piece, elapsed_us));
     }
 
     /// Errors that became known since the last call; cheap when there are none.
@@ -154,48 +135,16 @@ impl Tap {
 
     /// Ends the tap; `complete` when the origin ended its body properly.
     pub fn end(mut self, complete: bool, elapsed_us: u64) -> TapReport {
-        if let (None, Some(decoder), true) = (&self.off, &mut self.decoder, complete) {
-            let observer = &mut self.observer;
-            let mut out = |piece: &[u8]| observer.read(piece, elapsed_us, u64::MAX);
-            let trouble = decoder.finish(&mut out).err().map(|error| error.as_str());
-            self.stop(trouble);
+        if complete {
+            self.decoding.finish();
         }
-        let complete = complete && self.off.is_none();
-        let decoded = self.off.is_none().then_some(self.observer.decoded);
+        let complete = complete && self.decoding.is_on();
         let mut report = self.observer.end(self.facts, complete, elapsed_us);
+        let (decoded, off) = self.decoding.outcome();
         report.decoded = decoded;
-        report.off = self.off.or(report.off);
+        report.off = off.or(report.off);
         report
     }
-
-    /// The observer's own reason, where it has one, is better than the decoder's "stopped".
-    fn stop(&mut self, trouble: Option<&str>) {
-        if let Some(trouble) = trouble {
-            self.off = Some(self.observer.trouble.take().unwrap_or_else(|| trouble.to_owned()));
-        }
-    }
-}
-
-/// The decoder for a body, or why there is none.
-fn decoder(content_encoding: Option<&[u8]>) -> (Option<Decoder>, Option<String>) {
-    let Some(value) = content_encoding else { return (None, None) };
-    match parse_content_encoding(value) {
-        Ok(codings) if is_identity(&codings) => (None, None),
-        Ok(codings) => (Some(Decoder::new(codings)), None),
-        Err(_) => {
-            let name = String::from_utf8_lossy(&value[..value.len().min(64)]).into_owned();
-            (None, Some(format!("unsupported content coding: {name}")))
-        }
-    }
-}
-
-fn is_identity(codings: &Codings) -> bool {
-    codings.is_identity()
-}
-
-/// What a decoder's output is told by a reader that may have had enough.
-fn flow(go_on: bool) -> ControlFlow<()> {
-    if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 #[cfg(test)]

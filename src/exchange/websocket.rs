@@ -1,6 +1,8 @@
 //! A WebSocket's frames, walked on a copy of both directions: whole messages go to the meters, close codes and counts
 //! to the row. Trouble turns the walk off and says why; the bytes go on.
 
+use std::fmt;
+
 use crate::limits::Now;
 use crate::telemetry::event::{Decision, Event, WebSocketFacts};
 use crate::wire::websocket::{Walker, WsEvent};
@@ -9,7 +11,6 @@ use super::record::Failure;
 use super::{Exchange, Pricing};
 
 /// Both directions of one WebSocket.
-#[derive(Debug)]
 pub struct Frames {
     guest: Option<Walker>,
     origin: Option<Walker>,
@@ -17,12 +18,18 @@ pub struct Frames {
     off: Option<String>,
 }
 
+impl fmt::Debug for Frames {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Frames").field("facts", &self.facts).finish_non_exhaustive()
+    }
+}
+
 impl Frames {
     /// Walkers for a socket whose 101 has just passed; `cap` bounds what one message may hold.
     pub fn new(_exchange: &Exchange, cap: usize) -> Self {
         Self {
-            guest: Some(Walker::new(true, None, cap / 2)),
-            origin: Some(Walker::new(false, None, cap / 2)),
+            guest: Some(Walker::new(true, false, cap / 2)),
+            origin: Some(Walker::new(false, false, cap / 2)),
             facts: WebSocketFacts::default(),
             off: None,
         }
@@ -42,7 +49,9 @@ impl Frames {
         _now: Now,
         _events: &mut Vec<Event>,
     ) {
-        let Some(mut walker) = (if from_guest { self.guest.take() } else { self.origin.take() }) else { return };
+        let Some(mut walker) = (if from_guest { self.guest.take() } else { self.origin.take() }) else {
+            return;
+        };
         let facts = &mut self.facts;
         let outcome = walker.push(bytes, &mut |event| match event {
             WsEvent::Message { .. } | WsEvent::Oversized { .. } => *messages(facts, from_guest) += 1,

@@ -10,6 +10,7 @@ mod host;
 mod path;
 
 use super::api::Api;
+use super::usage::Call;
 
 pub use host::PROVIDERS;
 
@@ -84,8 +85,15 @@ impl ModelTable {
         own.map(|&(_, provider)| provider).or_else(|| host::provider(host))
     }
 
+    /// Puts models' names in place of the placeholders in a call.
+    pub fn name_models(&self, call: &mut Call) {
+        for name in [&mut call.model_requested, &mut call.model] {
+            *name = name.take().map(|name| self.resolve(name));
+        }
+    }
+
     /// The name of the model that `name` stands for.
-    pub fn resolve(&self, name: String) -> String {
+    fn resolve(&self, name: String) -> String {
         match self.aliases.iter().find(|(placeholder, _)| *placeholder == name) {
             Some((_, model)) => model.clone(),
             None => name,

@@ -121,8 +121,12 @@ impl Reactor {
     /// An answer of the resolver; nobody may be waiting for it any more.
     pub(super) fn resolved(&mut self, token: u64, result: Result<Arc<[IpAddr]>, &'static str>) {
         let key = (token & 0xffff_ffff) as usize;
-        let Some(entry) = self.conns.get(key).filter(|entry| token_of(key, entry.serial) == token) else { return };
-        let Some(ask) = entry.asked.clone().filter(|_| entry.origin.is_none() && entry.dial.is_none()) else { return };
+        let Some(entry) = self.conns.get(key).filter(|entry| token_of(key, entry.serial) == token) else {
+            return;
+        };
+        let Some(ask) = entry.asked.clone().filter(|_| entry.origin.is_none() && entry.dial.is_none()) else {
+            return;
+        };
         let answer = match (result, self.route(&ask)) {
             (Err(why), _) => Answer::Unresolved(why),
             (Ok(list), Route::Via) => {
@@ -137,7 +141,9 @@ impl Reactor {
     /// Starts to connect.
     pub(super) fn begin_dial(&mut self, key: usize, addresses: &[SocketAddr]) {
         let Some(entry) = self.conns.get_mut(key) else { return };
-        let (Some(ask), Some(port)) = (entry.asked.clone(), addresses.first().map(SocketAddr::port)) else { return };
+        let (Some(ask), Some(port)) = (entry.asked.clone(), addresses.first().map(SocketAddr::port)) else {
+            return;
+        };
         let list: Vec<IpAddr> = addresses.iter().map(SocketAddr::ip).collect();
         let dial = self.dials.insert(Dial {
             conn: key,
@@ -157,7 +163,8 @@ impl Reactor {
         let now = self.now.mono;
         while let Some(address) = self.dials.get_mut(key).and_then(|dial| dial.race.next_attempt(now)) {
             let port = connect(address).and_then(|socket| {
-                self.add_port(socket, Owner::Dial(key)).ok_or_else(|| io::Error::other("cannot watch the socket"))
+                self.add_port(socket, Owner::Dial(key))
+                    .ok_or_else(|| io::Error::other("cannot watch the socket"))
             });
             let Some(dial) = self.dials.get_mut(key) else { return };
             match port {
@@ -256,7 +263,8 @@ impl Reactor {
         let leg = match ask.carriage {
             Carriage::Tls => {
                 let name = server_name(&ask.host).ok_or("no TLS server can have this name")?;
-                Leg::client(self.shared.trust.client_config(&ask.host), name).map_err(|error| error.to_string())?
+                Leg::client(self.shared.trust.client_config(&ask.host), name)
+                    .map_err(|error| error.to_string())?
             }
             Carriage::Plain | Carriage::Opaque => Leg::plain(),
         };
@@ -280,7 +288,8 @@ impl Reactor {
     /// Keeps an origin connection for others.
     pub(super) fn park(&mut self, key: usize, leg: Box<Leg>) {
         let Some(entry) = self.conns.get_mut(key) else { return };
-        let (Some(port), Some(ask), Some(dialed)) = (entry.origin.take(), entry.asked.take(), entry.dialed.take())
+        let (Some(port), Some(ask), Some(dialed)) =
+            (entry.origin.take(), entry.asked.take(), entry.dialed.take())
         else {
             return;
         };
@@ -423,7 +432,9 @@ impl Reactor {
             match port.receive(&mut self.buffer).map_err(|error| error.to_string())? {
                 Received::Nothing => {}
                 Received::End => return Err(talk.machine.closed().label.to_owned()),
-                Received::Bytes(len) => talk.leg.feed(&self.buffer[..len]).map_err(|error| error.to_string())?,
+                Received::Bytes(len) => {
+                    talk.leg.feed(&self.buffer[..len]).map_err(|error| error.to_string())?
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 //! At most [`QUANTUM`] bytes for one connection, then the next one has its turn.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::conn::world::{Cx, Gate};
 use crate::conn::{Answer, Ask, Conn, Life, Side};
@@ -166,7 +167,11 @@ impl Reactor {
             next_id: &next_id,
             scratch: &mut self.scratch,
         };
-        act(&mut entry.conn, &mut cx);
+        let turned = catch_unwind(AssertUnwindSafe(|| act(&mut entry.conn, &mut cx)));
+        if turned.is_err() {
+            log::error!("connection {}: a defect ended it; please report what stands above", entry.serial);
+            entry.conn.abandon();
+        }
         self.record();
         self.carry_out(key);
     }

@@ -11,10 +11,10 @@ use crate::config::{Listen, ListenAddress};
 use crate::policy::Policy;
 use crate::telemetry::Sink;
 
+use super::Reactor;
 use super::listen::Listener;
 use super::mailbox::{Mail, mailbox};
 use super::shared::{Local, Shared};
-use super::Reactor;
 
 /// Listeners that are bound but not served yet: addresses are known before threads run.
 pub struct Bound {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
@@ -36,6 +37,8 @@ pub struct Shared {
     pub via: Option<ViaOptions>,
     map: AddressMap,
     postboxes: OnceLock<Vec<Postbox>>,
+    /// The moment from which all reactors count, so that their clocks agree.
+    pub start: Instant,
     turn: AtomicUsize,
     /// Counters of the whole proxy.
     pub counters: Counters,
@@ -58,7 +61,13 @@ pub struct Counters {
 
 impl Shared {
     /// Puts together what reactors share.
-    pub fn new(template: World, resolver: Resolver, trust: Trust, via: Option<ViaOptions>, map: AddressMap) -> Self {
+    pub fn new(
+        template: World,
+        resolver: Resolver,
+        trust: Trust,
+        via: Option<ViaOptions>,
+        map: AddressMap,
+    ) -> Self {
         Self {
             policy: ArcSwap::from(Arc::clone(&template.policy)),
             template,
@@ -67,6 +76,7 @@ impl Shared {
             via,
             map,
             postboxes: OnceLock::new(),
+            start: super::now_instant(),
             turn: AtomicUsize::new(0),
             counters: Counters::default(),
         }
@@ -153,7 +163,8 @@ impl Local {
     /// Whether another connection may be accepted (P25).
     pub fn has_room(&self, limits: &Limits) -> bool {
         let counters = &self.shared.counters;
-        counters.connections.load(Relaxed) < limits.connections && counters.memory.load(Relaxed) < limits.memory
+        counters.connections.load(Relaxed) < limits.connections
+            && counters.memory.load(Relaxed) < limits.memory
     }
 
     /// Counts an ended exchange.

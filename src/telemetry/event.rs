@@ -116,8 +116,8 @@ impl HeadCopy {
 
     /// Adds one field; name and value are shorter than 4 GiB by the limits on heads.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        self.bytes.extend_from_slice(&(name.len() as u32).to_ne_bytes());
-        self.bytes.extend_from_slice(&(value.len() as u32).to_ne_bytes());
+        let lengths = (name.len() as u64) << 32 | value.len() as u64;
+        self.bytes.extend_from_slice(&lengths.to_ne_bytes());
         self.bytes.extend_from_slice(name);
         self.bytes.extend_from_slice(value);
     }
@@ -127,9 +127,9 @@ impl HeadCopy {
         let mut rest = &self.bytes[..];
         std::iter::from_fn(move || {
             let (lengths, after) = rest.split_first_chunk::<LENGTHS>()?;
-            let [a, b, c, d, e, f, g, h] = *lengths;
-            let (name, after) = after.split_at_checked(u32::from_ne_bytes([a, b, c, d]) as usize)?;
-            let (value, after) = after.split_at_checked(u32::from_ne_bytes([e, f, g, h]) as usize)?;
+            let lengths = u64::from_ne_bytes(*lengths);
+            let (name, after) = after.split_at_checked((lengths >> 32) as usize)?;
+            let (value, after) = after.split_at_checked(lengths as u32 as usize)?;
             rest = after;
             Some((name, value))
         })

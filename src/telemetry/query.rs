@@ -1,1 +1,321 @@
-//! (next commit)
+//! Reads a ledger: rows with filters, from a cursor, in the order in which they were committed; and sums over them.
+//!
+//! A [`Reader`] opens the file read-only and works while a proxy writes to it, in this process or another.
+//!
+//! The order is that of commits and not that of ids: an exchange gets its id when it begins and its row when it ends,
+//! so only the commit order is one that new rows always extend. A [`Position`] in it loses nothing.
+
+mod filter;
+mod record;
+mod sums;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+
+use super::schema;
+
+pub use filter::{Filter, Pattern, StatusRange};
+pub use record::Record;
+pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageRow};
+
+/// What rows are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `net_events`.
+    Events,
+    /// `model_calls`, each with the exchange's host, path, status and process, and its tools.
+    Calls,
+    /// `tool_calls` and `tool_results`, in the order in which they passed.
+    Tools,
+    /// `upstream_errors`, each with the exchange's host, method and path.
+    Errors,
+    /// `dns_events`.
+    Dns,
+}
+
+/// A place between two rows of one source. Its text form is `17` or `17.4`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position {
+    /// Commit, or the row's id where ids are in the order of commits.
+    major: i64,
+    /// Exchange within the commit.
+    minor: i64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for Position {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+        Ok(Self { major: major.parse()?, minor: minor.parse()? })
+    }
+}
+
+/// Which part of a source's rows is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// Only rows after this place.
+    pub after: Position,
+    /// Only so many, the newest.
+    pub newest: Option<usize>,
+    /// Only so many, the first.
+    pub limit: Option<usize>,
+}
+
+/// Why a ledger cannot be read.
+#[derive(Debug)]
+pub enum QueryError {
+    /// There is no file.
+    Missing,
+    /// A newer Tollgate wrote it; the number is its schema version.
+    Newer(i64),
+    /// This source has no such column to filter by.
+    NoSuchFilter(&'static str),
+    /// SQLite's word.
+    Database(rusqlite::Error),
+}
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("there is no ledger here"),
+            Self::Newer(version) => write!(f, "schema version {version} was written by a newer tollgate"),
+            Self::NoSuchFilter(name) => write!(f, "these rows have no {name} to filter by"),
+            Self::Database(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for QueryError {}
+
+impl From<rusqlite::Error> for QueryError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// A result of reading.
+pub type Result<T> = std::result::Result<T, QueryError>;
+
+/// A ledger opened for reading.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+}
+
+impl Reader {
+    /// Opens the file, read-only.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            return Err(QueryError::Missing);
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cache_size = -8192;")?;
+        match schema::version(&connection)? {
+            0 => Err(QueryError::Missing),
+            version if version > schema::VERSION => Err(QueryError::Newer(version)),
+            _ => Ok(Self { connection }),
+        }
+    }
+
+    /// Hands each row to `each` until that says false, and returns the place after the last one handed over.
+    ///
+    /// Rows are streamed; only `newest` holds rows back, so many.
+    pub fn rows(
+        &self,
+        source: Source,
+        filter: &Filter,
+        range: Range,
+        mut each: impl FnMut(&Record) -> bool,
+    ) -> Result<Position> {
+        // One snapshot for both statements.
+        let _snapshot = self.connection.unchecked_transaction()?;
+        let (condition, values) = filter.condition(source)?;
+        let after = range.after.max(self.before_newest(source, &condition, &values, range)?);
+        let limit = range.limit.map_or(-1, |limit| limit as i64);
+        let sql = format!(
+            "{} WHERE {} AND {condition} ORDER BY {} LIMIT ?3",
+            source.select(),
+            source.after(),
+            source.order()
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let names = record::names(&statement);
+        let fixed = [after.major, after.minor, limit].map(Value::Integer);
+        let mut rows = statement.query(params_from_iter(fixed.into_iter().chain(values)))?;
+        let mut kept = VecDeque::new();
+        let mut at = range.after;
+        while let Some(row) = rows.next()? {
+            at = Position { major: row.get(0)?, minor: row.get(1)? };
+            let record = Record::read(&names, row)?;
+            if let Some(newest) = range.newest {
+                kept.push_back(record);
+                kept.drain(..kept.len().saturating_sub(newest));
+            } else if !each(&record) {
+                return Ok(at);
+            }
+        }
+        let _ = kept.iter().all(each);
+        Ok(at)
+    }
+
+    /// A place before the newest rows, as near as their major number tells.
+    fn before_newest(
+        &self,
+        source: Source,
+        condition: &str,
+        values: &[Value],
+        range: Range,
+    ) -> Result<Position> {
+        let Some(newest) = range.newest else { return Ok(Position::default()) };
+        let major = source.major();
+        let sql = format!(
+            "SELECT {major} FROM {} WHERE {major} >= ?1 AND ?2 = ?2 AND {condition} ORDER BY {major} DESC LIMIT 1 OFFSET ?3",
+            source.tables()
+        );
+        let fixed = [range.after.major, 0, newest.saturating_sub(1) as i64].map(Value::Integer);
+        let values = fixed.into_iter().chain(values.iter().cloned());
+        let first: Option<i64> = self
+            .connection
+            .prepare_cached(&sql)?
+            .query_row(params_from_iter(values), |row| row.get(0))
+            .optional()?;
+        Ok(first.map_or_else(Position::default, |major| Position { major: major - 1, minor: i64::MAX }))
+    }
+
+    /// The place after everything that is there now.
+    pub fn end(&self, source: Source) -> Result<Position> {
+        let sql = format!("SELECT max({}) FROM {}", source.major(), source.tables());
+        let sql = if source == Source::Events { "SELECT max(commit_id) FROM commits" } else { &sql };
+        let major: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0))?;
+        Ok(Position { major: major.unwrap_or(0), minor: i64::MAX })
+    }
+
+    /// Unix microseconds of a moment: a duration before now (`90s`, `10m`, `24h`, `7d`), or a date or time in UTC
+    /// as SQLite reads it (`2026-11-22`, `2026-11-22T02:05:00Z`). `None` when it is neither.
+    pub fn moment(&self, text: &str) -> Result<Option<i64>> {
+        let (sql, text) = match text.split_at_checked(text.len().saturating_sub(1)) {
+            Some((number, unit)) if number.parse::<u32>().is_ok() => {
+                let seconds = match unit {
+                    "s" => 1,
+                    "m" => 60,
+                    "h" => 3600,
+                    "d" => 86_400,
+                    _ => return Ok(None),
+                };
+                let before = number.parse::<i64>().unwrap_or(0) * seconds;
+                ("SELECT unixepoch('now', ?)", format!("-{before} seconds"))
+            }
+            _ => ("SELECT unixepoch(?)", text.to_owned()),
+        };
+        let seconds: Option<i64> = self.connection.query_row(sql, [text], |row| row.get(0))?;
+        Ok(seconds.map(|seconds| seconds.saturating_mul(1_000_000)))
+    }
+
+    /// Copies the ledger, with what its log holds, to a new private file: one consistent moment of it.
+    pub fn backup(&self, to: &Path) -> std::io::Result<()> {
+        use std::os::unix::fs::OpenOptionsExt;
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+        let copy = || -> rusqlite::Result<()> {
+            let mut target = Connection::open(to)?;
+            let backup = rusqlite::backup::Backup::new(&self.connection, &mut target)?;
+            // All in one step: a writer would make a stepwise copy begin again and again.
+            while backup.step(-1)? != rusqlite::backup::StepResult::Done {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            drop(backup);
+            target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
+        };
+        copy().map_err(std::io::Error::other)
+    }
+}
+
+impl Source {
+    /// Tables with the aliases that filters use: `e` for `net_events`, `c` for `model_calls`, `k` for `commits`, `u` for
+    /// `upstream_errors`, `d` for `dns_events`, `t` for tools.
+    fn tables(self) -> &'static str {
+        match self {
+            Self::Events => {
+                "commits k CROSS JOIN json_each(k.net_events) r \
+                 CROSS JOIN net_events e ON e.exchange_id BETWEEN r.value ->> 0 AND r.value ->> 1"
+            }
+            Self::Calls => "model_calls c LEFT JOIN net_events e USING (exchange_id)",
+            Self::Tools => {
+                "(SELECT 'result' AS kind, call_id, position, position AS place, tool_call_id, NULL AS name, \
+                  is_error, preview AS text FROM tool_results UNION ALL \
+                  SELECT 'call', call_id, position, position + 1000000000, tool_call_id, name, NULL, arguments \
+                  FROM tool_calls) t \
+                 JOIN model_calls c USING (call_id) LEFT JOIN net_events e ON e.exchange_id = c.exchange_id"
+            }
+            Self::Errors => "upstream_errors u LEFT JOIN net_events e USING (exchange_id)",
+            Self::Dns => "dns_events d",
+        }
+    }
+
+    fn select(self) -> String {
+        let columns = match self {
+            Self::Events => "k.commit_id, e.exchange_id, e.*",
+            Self::Calls => {
+                "c.call_id, 0, c.*, e.host, e.method, e.path, e.status, e.decision, e.process_name, e.process_id, \
+                 (SELECT json_group_array(json_object('position', position, 'tool_call_id', tool_call_id, \
+                  'name', name, 'arguments', arguments)) FROM tool_calls t WHERE t.call_id = c.call_id) AS tool_calls, \
+                 (SELECT json_group_array(json_object('position', position, 'tool_call_id', tool_call_id, \
+                  'is_error', is_error, 'preview', preview)) FROM tool_results t WHERE t.call_id = c.call_id) \
+                 AS tool_results"
+            }
+            Self::Tools => {
+                "t.call_id, t.place, t.kind, t.call_id, t.position, t.tool_call_id, t.name, t.is_error, t.text, \
+                 c.exchange_id, c.session_id, c.started_at, c.provider, c.model, e.host"
+            }
+            Self::Errors => "u.error_id, 0, u.*, e.session_id, e.host, e.method, e.path, e.process_name",
+            Self::Dns => "d.dns_id, 0, d.*",
+        };
+        format!("SELECT {columns} FROM {}", self.tables())
+    }
+
+    fn major(self) -> &'static str {
+        match self {
+            Self::Events => "k.commit_id",
+            Self::Calls => "c.call_id",
+            Self::Tools => "t.call_id",
+            Self::Errors => "u.error_id",
+            Self::Dns => "d.dns_id",
+        }
+    }
+
+    /// Rows after a place: `?1` is its major number, `?2` its minor.
+    fn after(self) -> &'static str {
+        match self {
+            Self::Events => "k.commit_id >= ?1 AND (k.commit_id > ?1 OR e.exchange_id > ?2)",
+            Self::Calls => "c.call_id > ?1 AND ?2 = ?2",
+            Self::Tools => "t.call_id >= ?1 AND (t.call_id > ?1 OR t.place > ?2)",
+            Self::Errors => "u.error_id > ?1 AND ?2 = ?2",
+            Self::Dns => "d.dns_id > ?1 AND ?2 = ?2",
+        }
+    }
+
+    /// Within a commit the ranges of ids are ascending, so the join's own order is the right one.
+    fn order(self) -> &'static str {
+        match self {
+            Self::Tools => "t.call_id, t.place",
+            _ => self.major(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

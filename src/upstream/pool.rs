@@ -1,7 +1,8 @@
-//! Idle origin connections: bounded for each origin and in all, the most recent taken first, the oldest given up first.
+//! Idle origin connections: bounded for each origin and in all, the most recent taken first, the oldest given
+//! up first.
 //!
-//! Pure: it stores whatever stands for a connection, and hands back what must be closed. Two connections share a key
-//! only if nothing distinguishes them (LESSONS 26). Every operation is O(1).
+//! Pure: it stores whatever stands for a connection, and hands back what must be closed. Two connections
+//! share a key only if nothing distinguishes them (LESSONS 26). Every operation is O(1).
 
 use core::net::SocketAddr;
 use std::collections::HashMap;

@@ -1,8 +1,9 @@
 //! Which address of a name to try next, and when: Happy Eyeballs (RFC 8305 §4, §5) without sockets or clock.
 //!
-//! Families alternate, beginning with that of the first address: the system's resolver sorted them by RFC 6724, so
-//! IPv6 leads where there is a route for it. A further attempt starts [`STEP`] after the last one, or at once when one
-//! fails, with at most [`PARALLEL`] under way. The whole has no deadline here; the caller's connect timeout is it.
+//! Families alternate, beginning with that of the first address: the system's resolver sorted them by RFC
+//! 6724, so IPv6 leads where there is a route for it. A further attempt starts [`STEP`] after the last one,
+//! or at once when one fails, with at most [`PARALLEL`] under way. The whole has no deadline here; the
+//! caller's connect timeout is it.
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -31,8 +32,8 @@ impl Race {
         Self { order, next: 0, running: Vec::new(), not_before: now }
     }
 
-    /// The address to connect to now, if one is due. Ask again until there is none, and again at [`Self::deadline`] and
-    /// after every [`Self::failed`].
+    /// The address to connect to now, if one is due. Ask again until there is none, and again at
+    /// [`Self::deadline`] and after every [`Self::failed`].
     pub fn next_attempt(&mut self, now: Micros) -> Option<SocketAddr> {
         if self.running.len() >= PARALLEL || now < self.not_before {
             return None;

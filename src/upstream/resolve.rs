@@ -1,12 +1,14 @@
-//! Names to addresses, as the system does it (nsswitch, hosts file, resolv.conf), without making anybody wait.
+//! Names to addresses, as the system does it (nsswitch, hosts file, resolv.conf), without making anybody
+//! wait.
 //!
-//! `getaddrinfo` blocks and cannot be cancelled, so each question runs on a thread of its own, grown on demand to a
-//! bound; a slow name delays no other (P26). Equal questions are asked once. Past the bound a short queue, past that
-//! [`ResolveError::Busy`] at once. Answers, good and bad, are kept for a while in a bounded cache. There is no deadline
-//! here: the caller stops waiting when it likes, and the late answer still fills the cache.
+//! `getaddrinfo` blocks and cannot be cancelled, so each question runs on a thread of its own, grown on
+//! demand to a bound; a slow name delays no other (P26). Equal questions are asked once. Past the bound a
+//! short queue, past that [`ResolveError::Busy`] at once. Answers, good and bad, are kept for a while in a
+//! bounded cache. There is no deadline here: the caller stops waiting when it likes, and the late answer
+//! still fills the cache.
 //!
-//! It reads no clock: an answer's age counts from the `now` of the question that asked for it. All callers' clocks must
-//! share one start.
+//! It reads no clock: an answer's age counts from the `now` of the question that asked for it. All callers'
+//! clocks must share one start.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -190,7 +192,8 @@ impl Resolver {
         Lookup::Pending
     }
 
-    /// Makes sure that one more question finds a thread, within the bound. False when there is no thread at all.
+    /// Makes sure that one more question finds a thread, within the bound. False when there is no thread at
+    /// all.
     fn grow(&self, table: &mut Table) -> bool {
         if table.open >= table.threads && table.threads < self.shared.options.threads {
             let (shared, waiting) = (Arc::clone(&self.shared), self.waiting.clone());
@@ -225,8 +228,8 @@ impl Shared {
 }
 
 impl Table {
-    /// Room for one more name: what is stale goes first, then all that is known. False when every place is taken by a
-    /// question that is still open.
+    /// Room for one more name: what is stale goes first, then all that is known. False when every place is
+    /// taken by a question that is still open.
     fn make_room(&mut self, bound: usize, now: Micros) -> bool {
         if self.names.len() >= bound {
             self.names.retain(|_, entry| !matches!(entry, Entry::Known { until, .. } if *until <= now));
@@ -292,8 +295,8 @@ mod tests {
         Host::parse(name.as_bytes()).unwrap()
     }
 
-    fn address() -> Answer {
-        Ok(Arc::from(["192.0.2.1".parse().unwrap()]))
+    fn address() -> Arc<[IpAddr]> {
+        Arc::from(["192.0.2.1".parse().unwrap()])
     }
 
     /// A resolver whose names called `slow…` wait for the gate, and `bad…` do not exist.
@@ -314,7 +317,7 @@ mod tests {
             if name.starts_with("slow") {
                 let _ = closed.recv(); // an error is an open gate, too
             }
-            if name.starts_with("bad") { Err(ResolveError::NotFound) } else { address() }
+            if name.starts_with("bad") { Err(ResolveError::NotFound) } else { Ok(address()) }
         };
         let deliver = move |ticket, answer| drop(tell.send((ticket, answer)));
         let resolver = Resolver::with_lookup(options, Box::new(lookup), Box::new(deliver));
@@ -334,7 +337,7 @@ mod tests {
     #[test]
     fn an_address_is_its_own_answer() {
         let bench = bench(ResolveOptions::default());
-        assert_eq!(bench.ask("192.0.2.1", ONE, 0), Lookup::Ready(address()));
+        assert_eq!(bench.ask("192.0.2.1", ONE, 0), Lookup::Ready(Ok(address())));
         assert_eq!(bench.lookups.load(Ordering::SeqCst), 0);
     }
 
@@ -342,7 +345,7 @@ mod tests {
     fn answers_good_and_bad_are_kept_for_their_time() {
         let bench = bench(ResolveOptions { positive: 30, negative: 5, ..ResolveOptions::default() });
         for (name, lifetime, answer) in
-            [("good.example", 30, address()), ("bad.example", 5, Err(ResolveError::NotFound))]
+            [("good.example", 30, Ok(address())), ("bad.example", 5, Err(ResolveError::NotFound))]
         {
             assert_eq!(bench.ask(name, ONE, 100), Lookup::Pending);
             assert_eq!(bench.next(), (ONE, answer.clone()));

@@ -1,9 +1,9 @@
 //! Whom to believe at the other end: TLS client configurations for origins.
 //!
-//! Roots are the system's, or Mozilla's where the system has none, and the files that the operator adds. A host may
-//! have its own: CA files that replace all roots (a pin), a client certificate, a higher TLS version. Each variant has a
-//! session cache of its own, so a session made under one trust is never resumed under another. There is no switch that
-//! turns verification off (P28).
+//! Roots are the system's, or Mozilla's where the system has none, and the files that the operator adds. A
+//! host may have its own: CA files that replace all roots (a pin), a client certificate, a higher TLS
+//! version. Each variant has a session cache of its own, so a session made under one trust is never resumed
+//! under another. There is no switch that turns verification off (P28).
 
 use std::fmt;
 use std::io;
@@ -15,63 +15,13 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
-use rustls::{CertificateError, ClientConfig, PeerIncompatible, RootCertStore, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 
+use crate::config::{HostTrust, MinTls, Upstream};
 use crate::policy::host::{Host, HostPattern};
 
 /// Servers whose sessions a variant remembers.
 const SESSIONS: usize = 256;
-
-/// The lowest TLS version spoken to an origin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MinTls {
-    /// 1.2 and 1.3.
-    #[default]
-    Tls12,
-    /// 1.3 alone.
-    Tls13,
-}
-
-/// What the configuration says about trust.
-#[derive(Clone, Debug)]
-pub struct TrustOptions {
-    /// Use the system's roots (Mozilla's where there are none).
-    pub system: bool,
-    /// PEM files with further roots.
-    pub extra_ca_files: Vec<PathBuf>,
-    /// For hosts that have no version of their own.
-    pub min_tls: MinTls,
-    /// Hosts with something of their own, in order.
-    pub hosts: Vec<HostTrust>,
-}
-
-impl Default for TrustOptions {
-    fn default() -> Self {
-        Self { system: true, extra_ca_files: Vec::new(), min_tls: MinTls::default(), hosts: Vec::new() }
-    }
-}
-
-/// What some hosts have of their own.
-#[derive(Clone, Debug)]
-pub struct HostTrust {
-    /// Which hosts; the first entry that matches is used.
-    pub hosts: HostPattern,
-    /// PEM files with the only roots for it; none: those of everybody.
-    pub ca_files: Vec<PathBuf>,
-    /// The certificate to show it.
-    pub client: Option<ClientCert>,
-    /// Its lowest TLS version; none: that of everybody.
-    pub min_tls: Option<MinTls>,
-}
-
-/// PEM files of a client certificate.
-#[derive(Clone, Debug)]
-pub struct ClientCert {
-    /// The certificate and its intermediates.
-    pub cert: PathBuf,
-    /// Its private key.
-    pub key: PathBuf,
-}
 
 /// Why trust cannot be set up. Nothing is guessed in its place.
 #[derive(Debug)]
@@ -82,8 +32,6 @@ pub enum TrustError {
     NoCertificate(PathBuf),
     /// A file holds no private key.
     NoKey(PathBuf),
-    /// No root at all: every origin would be refused.
-    NoRoots,
     /// The same pattern stands twice.
     Twice(HostPattern),
     /// The TLS library refuses; its own words.
@@ -98,7 +46,6 @@ impl fmt::Display for TrustError {
                 write!(f, "{} holds no usable certificate in PEM form", path.display())
             }
             Self::NoKey(path) => write!(f, "{} holds no unencrypted private key in PEM form", path.display()),
-            Self::NoRoots => f.write_str("no root certificate is left to verify origins with"),
             Self::Twice(hosts) => write!(f, "{hosts} has two trust entries"),
             Self::Tls(why) => write!(f, "TLS towards origins: {why}"),
         }
@@ -123,18 +70,18 @@ pub struct Trust {
 
 impl Trust {
     /// Reads all files and builds all variants.
-    pub fn new(options: &TrustOptions) -> Result<Self, TrustError> {
+    pub fn new(settings: &Upstream) -> Result<Self, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let roots = Arc::new(roots(options)?);
-        let common = Variant { roots: Arc::clone(&roots), min_tls: options.min_tls, client: None };
+        let roots = Arc::new(roots(&settings.extra_ca_files)?);
+        let common = Variant { roots: Arc::clone(&roots), min_tls: settings.min_tls, client: None };
         let mut variants = vec![common.config(&provider)?];
         let mut hosts: Vec<(HostPattern, u32)> = Vec::new();
-        for own in &options.hosts {
-            if hosts.iter().any(|(pattern, _)| *pattern == own.hosts) {
-                return Err(TrustError::Twice(own.hosts.clone()));
+        for own in &settings.hosts {
+            if hosts.iter().any(|(pattern, _)| *pattern == own.host) {
+                return Err(TrustError::Twice(own.host.clone()));
             }
-            hosts.push((own.hosts.clone(), variants.len() as u32));
-            variants.push(variant_of(own, &roots, options.min_tls)?.config(&provider)?);
+            hosts.push((own.host.clone(), variants.len() as u32));
+            variants.push(variant_of(own, &roots, settings.min_tls)?.config(&provider)?);
         }
         Ok(Self { variants, hosts })
     }
@@ -155,70 +102,6 @@ pub fn server_name(host: &Host) -> Option<ServerName<'static>> {
     match host.ip() {
         Some(ip) => Some(ServerName::IpAddress(ip.into())),
         None => ServerName::try_from(host.as_str().to_owned()).ok(),
-    }
-}
-
-/// What went wrong with TLS, in the ledger's words.
-pub fn fault_label(error: &rustls::Error) -> &'static str {
-    use rustls::Error;
-    match error {
-        Error::InvalidCertificate(why) => certificate_label(why),
-        Error::NoCertificatesPresented => "no certificate",
-        Error::PeerIncompatible(why) => incompatible_label(why),
-        Error::AlertReceived(alert) => alert_label(*alert),
-        Error::NoApplicationProtocol => "no common application protocol",
-        Error::InvalidMessage(_) | Error::PeerSentOversizedRecord => "not TLS, or broken TLS",
-        Error::PeerMisbehaved(_)
-        | Error::InappropriateMessage { .. }
-        | Error::InappropriateHandshakeMessage { .. } => "TLS protocol violation",
-        Error::DecryptError => "TLS record damaged",
-        _ => "TLS failure",
-    }
-}
-
-fn certificate_label(why: &CertificateError) -> &'static str {
-    use CertificateError as C;
-    match why {
-        C::Expired | C::ExpiredContext { .. } => "certificate expired",
-        C::NotValidYet | C::NotValidYetContext { .. } => "certificate not yet valid",
-        C::UnknownIssuer => "certificate from an unknown issuer",
-        C::NotValidForName | C::NotValidForNameContext { .. } => "certificate for another name",
-        C::Revoked => "certificate revoked",
-        C::BadSignature => "certificate signature wrong",
-        C::BadEncoding => "certificate unreadable",
-        C::InvalidPurpose | C::InvalidPurposeContext { .. } => "certificate for another purpose",
-        C::UnsupportedSignatureAlgorithmContext { .. }
-        | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "certificate with a weak or unknown signature"
-        }
-        C::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
-            "certificate self-signed (a CA certificate used by a server)"
-        }
-        _ => "certificate not acceptable",
-    }
-}
-
-fn incompatible_label(why: &PeerIncompatible) -> &'static str {
-    use PeerIncompatible as P;
-    match why {
-        P::ServerDoesNotSupportTls12Or13 | P::ServerTlsVersionIsDisabledByOurConfig => "TLS version too old",
-        _ => "no common TLS parameters",
-    }
-}
-
-fn alert_label(alert: rustls::AlertDescription) -> &'static str {
-    use rustls::AlertDescription as A;
-    match alert {
-        A::ProtocolVersion => "TLS version refused",
-        A::HandshakeFailure | A::InsufficientSecurity => "TLS handshake refused",
-        A::UnrecognisedName => "TLS name refused",
-        A::CertificateRequired => "client certificate required",
-        A::BadCertificate | A::UnknownCA | A::CertificateUnknown | A::CertificateExpired => {
-            "client certificate refused"
-        }
-        A::NoApplicationProtocol => "no common application protocol",
-        A::InternalError => "TLS internal error at the origin",
-        _ => "TLS alert",
     }
 }
 
@@ -261,35 +144,30 @@ fn variant_of(own: &HostTrust, common: &Arc<RootCertStore>, min_tls: MinTls) -> 
         add_files(&mut pinned, &own.ca_files)?;
         Arc::new(pinned)
     };
-    let client = own.client.as_ref().map(read_client).transpose()?;
+    let client = own.client_certificate.as_ref().map(|(cert, key)| read_client(cert, key)).transpose()?;
     Ok(Variant { roots, min_tls: own.min_tls.unwrap_or(min_tls), client })
 }
 
 fn read_client(
-    files: &ClientCert,
+    cert: &Path,
+    key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
-    let key = match PrivateKeyDer::from_pem_file(&files.key) {
-        Ok(key) => key,
-        Err(pem::Error::Io(error)) => return Err(TrustError::Io(files.key.clone(), error)),
-        Err(_) => return Err(TrustError::NoKey(files.key.clone())),
-    };
-    Ok((certificates(&files.cert)?, key))
+    match PrivateKeyDer::from_pem_file(key) {
+        Ok(der) => Ok((certificates(cert)?, der)),
+        Err(pem::Error::Io(error)) => Err(TrustError::Io(key.to_owned(), error)),
+        Err(_) => Err(TrustError::NoKey(key.to_owned())),
+    }
 }
 
-/// A damaged certificate in the system's store is passed over, as every program does; one that the operator names is not.
-fn roots(options: &TrustOptions) -> Result<RootCertStore, TrustError> {
+/// A damaged certificate in the system's store is passed over, as every program does; one that the operator
+/// names is not.
+fn roots(extra: &[PathBuf]) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
-    if options.system {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
-    add_files(&mut roots, &options.extra_ca_files)?;
-    let some_pinned = options.hosts.iter().any(|own| !own.ca_files.is_empty());
-    if roots.is_empty() && !some_pinned {
-        return Err(TrustError::NoRoots);
-    }
+    add_files(&mut roots, extra)?;
     Ok(roots)
 }
 

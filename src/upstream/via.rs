@@ -1,108 +1,18 @@
-//! CONNECT through a corporate proxy (RFC 9110 §9.3.6), as bytes in and bytes out, and the list of hosts that go past it.
+//! CONNECT through a corporate proxy (RFC 9110 §9.3.6), as bytes in and bytes out.
 //!
-//! It fails closed: anything but a well-formed 2xx within [`HEAD_MAX`] bytes ends the attempt. It never asks an origin
-//! directly instead.
+//! It fails closed: anything but a well-formed 2xx within [`HEAD_MAX`] bytes ends the attempt. It never asks
+//! an origin directly instead.
 
-use core::fmt;
+mod no_proxy;
+mod options;
 
-use crate::policy::address::Cidr;
-use crate::policy::host::{Host, HostError, HostPattern};
+pub use no_proxy::{NoProxy, NoProxyError};
+pub use options::{ViaOptions, ViaSetupError};
+
+use crate::policy::host::Host;
 
 /// The longest head of a proxy's answer.
 pub const HEAD_MAX: usize = 16 << 10;
-
-/// A corporate proxy.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ViaOptions {
-    /// The proxy's own host.
-    pub host: Host,
-    /// Its port.
-    pub port: u16,
-    /// Speak TLS to the proxy itself (`https://`).
-    pub tls: bool,
-    /// Value of `Proxy-Authorization`, as [`basic`] makes it.
-    pub authorization: Option<Box<str>>,
-    /// Hosts that are reached directly.
-    pub no_proxy: NoProxy,
-}
-
-impl ViaOptions {
-    /// Reads `http://HOST[:PORT]` or `https://HOST[:PORT]`. Credentials do not belong there: they come from a file or
-    /// the environment, as `user:password`.
-    pub fn parse(url: &str, credentials: Option<&str>, no_proxy: NoProxy) -> Result<Self, ViaUrlError> {
-        let (scheme, rest) = url.split_once("://").ok_or(ViaUrlError::Scheme)?;
-        let (tls, default_port) = match scheme {
-            "http" => (false, 80),
-            "https" => (true, 443),
-            _ => return Err(ViaUrlError::Scheme),
-        };
-        let authority = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = Host::parse_authority(authority.as_bytes()).map_err(|error| match error {
-            HostError::Userinfo => ViaUrlError::Credentials,
-            other => ViaUrlError::Host(other),
-        })?;
-        Ok(Self {
-            host,
-            port: port.unwrap_or(default_port),
-            tls,
-            authorization: credentials.map(|pair| basic(pair.trim_end_matches(['\r', '\n'])).into()),
-            no_proxy,
-        })
-    }
-}
-
-impl fmt::Debug for ViaOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ViaOptions")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("tls", &self.tls)
-            .field("authorization", &self.authorization.as_ref().map(|_| "[elided]"))
-            .field("no_proxy", &self.no_proxy)
-            .finish()
-    }
-}
-
-/// Why a `via` setting is no proxy URL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ViaUrlError {
-    /// Neither `http://` nor `https://`.
-    Scheme,
-    /// User and password stand in the URL.
-    Credentials,
-    /// The host or the port is none, or something follows it.
-    Host(HostError),
-}
-
-impl fmt::Display for ViaUrlError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scheme => f.write_str("the proxy must begin with http:// or https://"),
-            Self::Credentials => {
-                f.write_str("credentials do not belong in a URL; give them in a file or the environment")
-            }
-            Self::Host(why) => write!(f, "{why}"),
-        }
-    }
-}
-
-impl std::error::Error for ViaUrlError {}
-
-/// `Basic …` for `user:password` (RFC 7617 §2).
-pub fn basic(credentials: &str) -> String {
-    let mut value = String::from("Basic ");
-    for chunk in credentials.as_bytes().chunks(3) {
-        let word =
-            chunk.iter().enumerate().fold(0, |word, (n, byte)| word | u32::from(*byte) << (16 - 8 * n));
-        for place in 0..4 {
-            let digit = word >> (18 - 6 * place) & 63;
-            value.push(if place <= chunk.len() { char::from(BASE64[digit as usize]) } else { '=' });
-        }
-    }
-    value
-}
-
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// One CONNECT under way on a connection to the proxy.
 #[derive(Debug)]
@@ -209,82 +119,6 @@ fn is_status_line(start: &[u8]) -> bool {
     })
 }
 
-/// Hosts that are reached without the corporate proxy.
-///
-/// The customary meaning (that of Go and curl): `example.com` is that host and all below it, `.example.com` and
-/// `*.example.com` only what is below, `10.0.0.0/8` and `fd00::/8` address literals, `*` everything; each may end in a port.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NoProxy(Vec<Entry>);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    hosts: Hosts,
-    port: Option<u16>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Hosts {
-    Named(HostPattern),
-    In(Cidr),
-}
-
-impl NoProxy {
-    /// Reads the entries; the first that means nothing is the error.
-    pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, NoProxyError> {
-        let mut list = Vec::new();
-        for text in entries {
-            list.extend(entry(text.trim()).ok_or_else(|| NoProxyError(text.to_owned()))?);
-        }
-        Ok(Self(list))
-    }
-
-    /// Whether this origin is reached directly.
-    pub fn matches(&self, host: &Host, port: u16) -> bool {
-        self.0.iter().any(|entry| entry.port.is_none_or(|wanted| wanted == port) && entry.hosts.hold(host))
-    }
-}
-
-/// An entry that is no host, suffix or network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoProxyError(pub String);
-
-impl fmt::Display for NoProxyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is no host, .suffix, network or *", self.0)
-    }
-}
-
-impl std::error::Error for NoProxyError {}
-
-impl Hosts {
-    fn hold(&self, host: &Host) -> bool {
-        match self {
-            Self::Named(pattern) => pattern.matches(host),
-            Self::In(network) => host.ip().is_some_and(|ip| network.contains(ip)),
-        }
-    }
-}
-
-/// One or two entries: a bare name stands for itself and for all below it.
-fn entry(text: &str) -> Option<Vec<Entry>> {
-    let named = |pattern, port| Entry { hosts: Hosts::Named(pattern), port };
-    if text == "*" {
-        return Some(vec![named(HostPattern::Any, None)]);
-    }
-    if let Some(network) = Cidr::parse(text) {
-        return Some(vec![Entry { hosts: Hosts::In(network), port: None }]);
-    }
-    let suffix = text.strip_prefix("*.").or_else(|| text.strip_prefix('.'));
-    let (host, port) = Host::parse_authority(suffix.unwrap_or(text).as_bytes()).ok()?;
-    let below = named(HostPattern::Below(host.clone()), port);
-    match (suffix, host.ip()) {
-        (Some(_), Some(_)) => None,
-        (Some(_), None) => Some(vec![below]),
-        (None, Some(_)) => Some(vec![named(HostPattern::Exact(host), port)]),
-        (None, None) => Some(vec![named(HostPattern::Exact(host), port), below]),
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
@@ -294,8 +128,14 @@ mod tests {
         Host::parse(text.as_bytes()).unwrap()
     }
 
-    fn options(credentials: Option<&str>) -> ViaOptions {
-        ViaOptions::parse("http://proxy.corp:3128", credentials, NoProxy::default()).unwrap()
+    fn options(authorization: Option<&str>) -> ViaOptions {
+        ViaOptions {
+            host: host("proxy.corp"),
+            port: 3128,
+            tls: false,
+            authorization: authorization.map(Into::into),
+            no_proxy: NoProxy::default(),
+        }
     }
 
     fn machine() -> Via {
@@ -310,26 +150,12 @@ mod tests {
             request(&options(None), "api.example.com"),
             "CONNECT api.example.com:443 HTTP/1.1\r\nHost: api.example.com:443\r\n\r\n"
         );
-        let with = request(&options(Some("Aladdin:open sesame\n")), "2001:db8::1");
+        let with = request(&options(Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")), "2001:db8::1");
         assert!(with.starts_with("CONNECT [2001:db8::1]:443 HTTP/1.1\r\n"), "{with}");
         assert!(
             with.contains("\r\nProxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\r\n\r\n"),
             "{with}"
         );
-    }
-
-    #[test]
-    fn base64_is_that_of_rfc_4648() {
-        let coded = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
-        for (length, coded) in coded.into_iter().enumerate() {
-            assert_eq!(basic(&"foobar"[..length]), format!("Basic {coded}"));
-        }
-    }
-
-    #[test]
-    fn p36_credentials_do_not_show_in_debug_output() {
-        let shown = format!("{:?}", options(Some("user:secret")));
-        assert!(!shown.contains(&basic("user:secret")), "{shown}");
     }
 
     #[test]
@@ -370,57 +196,5 @@ mod tests {
         let failed = (0..64).find_map(|_| via.read(&line).err()).unwrap();
         assert_eq!(failed.label, "corporate proxy's answer is too long");
         assert!(via.seen <= HEAD_MAX + 1);
-    }
-
-    #[test]
-    fn urls_are_read_or_refused() {
-        let parse = |url| ViaOptions::parse(url, None, NoProxy::default());
-        let https = parse("https://proxy.corp/").unwrap();
-        assert_eq!((https.tls, https.port, https.host.as_str()), (true, 443, "proxy.corp"));
-        assert_eq!(parse("http://[::1]:8080").unwrap().port, 8080);
-        for (url, error) in [
-            ("socks5://x", ViaUrlError::Scheme),
-            ("proxy:3128", ViaUrlError::Scheme),
-            ("http://u:p@x", ViaUrlError::Credentials),
-            ("http://x:0", ViaUrlError::Host(HostError::Port)),
-            ("http://x:99999", ViaUrlError::Host(HostError::Port)),
-            ("http://", ViaUrlError::Host(HostError::Empty)),
-            ("http://x/path", ViaUrlError::Host(HostError::Illegal)),
-        ] {
-            assert_eq!(parse(url), Err(error), "{url}");
-        }
-    }
-
-    #[test]
-    fn no_proxy_matches_as_go_and_curl_do() {
-        for (entry, name, port, expected) in [
-            ("*", "anything.example", 1, true),
-            ("example.com", "example.com", 443, true),
-            ("example.com", "a.b.example.com", 443, true),
-            ("example.com", "notexample.com", 443, false),
-            (".example.com", "example.com", 443, false),
-            (".example.com", "a.example.com", 443, true),
-            ("*.example.com", "example.com", 443, false),
-            ("*.example.com", "a.example.com", 443, true),
-            ("example.com:8443", "example.com", 443, false),
-            ("example.com:8443", "example.com", 8443, true),
-            ("10.0.0.0/8", "10.255.0.1", 80, true),
-            ("10.0.0.0/8", "11.0.0.1", 80, false),
-            ("10.0.0.0/8", "10.example.com", 80, false),
-            ("0.0.0.0/0", "192.0.2.1", 80, true),
-            ("fd00::/8", "fd12::1", 80, true),
-            ("fd00::/8", "fe80::1", 80, false),
-            ("192.0.2.1", "192.0.2.1", 80, true),
-            ("192.0.2.1/32", "192.0.2.2", 80, false),
-            ("::1", "::1", 80, true),
-            ("[::1]:80", "::1", 80, true),
-        ] {
-            let list = NoProxy::parse([entry]).unwrap();
-            assert_eq!(list.matches(&host(name), port), expected, "{entry} against {name}:{port}");
-        }
-        assert!(!NoProxy::default().matches(&host("example.com"), 443));
-        for bad in ["", "10.0.0.0/33", "x/8", "example.com:0"] {
-            assert_eq!(NoProxy::parse([bad]), Err(NoProxyError(bad.to_owned())));
-        }
     }
 }

@@ -15,7 +15,7 @@ mod brotli;
 pub(super) mod crc;
 mod deflate;
 mod gzip;
-mod inflate;
+pub(super) mod inflate;
 #[cfg(feature = "zstd")]
 mod zstd;
 

@@ -88,9 +88,15 @@ impl Client {
     /// Reads a whole response to a GET or POST.
     pub fn response(&mut self) -> io::Result<Response> {
         let head = self.head()?;
+        let body = self.body(&head)?;
+        Ok(Response { status: head.status()?, head, body })
+    }
+
+    /// Reads the body that belongs to a head, of an answer to a GET or POST.
+    pub fn body(&mut self, head: &Head) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         head.response_body("GET")?.read(&mut self.pipe, &mut |piece| body.extend_from_slice(piece))?;
-        Ok(Response { status: head.status()?, head, body })
+        Ok(body)
     }
 
     /// Sends a request and reads its response.
@@ -137,6 +143,15 @@ impl Client {
                 Err(_) => return rest,
             }
         }
+    }
+
+    /// Whether the peer has sent something or has closed, without waiting for it.
+    pub fn has_answer(&self) -> bool {
+        let socket = self.socket();
+        socket.set_nonblocking(true).expect("a socket");
+        let peeked = socket.peek(&mut [0]);
+        socket.set_nonblocking(false).expect("a socket");
+        peeked.is_ok()
     }
 
     /// Leaves with FIN, without a word of TLS, as a killed process does.

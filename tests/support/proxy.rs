@@ -203,9 +203,14 @@ impl Proxy {
     }
 
     /// Ends it by SIGTERM and gives its exit status.
-    pub fn stop(mut self) -> ExitStatus {
+    pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
-        eventually("the proxy ends after SIGTERM", || self.child.try_wait().expect("a child"))
+        self.wait()
+    }
+
+    /// Waits for its end and gives its exit status.
+    pub fn wait(&mut self) -> ExitStatus {
+        eventually("the proxy ends", || self.child.try_wait().expect("a child"))
     }
 
     fn pid(&self) -> Pid {

@@ -18,8 +18,8 @@ pub(super) struct Merged {
 /// Merges the files that are there.
 pub(super) fn merge(user: Option<PolicyFile<'_>>, corp: Option<PolicyFile<'_>>) -> Merged {
     let has_corp = corp.is_some();
-    let mut user = user.unwrap_or_else(|| empty(Layer::User));
-    let corp = corp.unwrap_or_else(|| empty(Layer::Corp));
+    let mut user = user.unwrap_or_default();
+    let corp = corp.unwrap_or_default();
     let mut ignored = Vec::new();
     if has_corp && corp.mode.is_none() {
         drop_observe(&mut user.mode, &mut ignored);
@@ -105,20 +105,4 @@ fn sourced<T>(typed: Typed<'_, T>, layer: Layer) -> Sourced<T> {
 fn sourced_list<T>(list: Option<TypedList<'_, T>>, layer: Layer) -> Vec<Sourced<T>> {
     let entries = list.map(|list| list.value).unwrap_or_default();
     entries.into_iter().map(|entry| sourced(entry, layer)).collect()
-}
-
-fn empty(layer: Layer) -> PolicyFile<'static> {
-    PolicyFile {
-        layer,
-        mode: None,
-        default: None,
-        allow: None,
-        block: None,
-        splice: None,
-        ports: None,
-        private_addresses: None,
-        private_allow: None,
-        http: Vec::new(),
-        samples: Vec::new(),
-    }
 }

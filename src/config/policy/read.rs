@@ -27,9 +27,8 @@ pub(super) struct Typed<'t, T> {
 pub(super) type TypedList<'t, T> = Typed<'t, Vec<Typed<'t, T>>>;
 
 /// One file; `None` is a field that it does not hold.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PolicyFile<'t> {
-    pub layer: Layer,
     pub mode: Option<Typed<'t, Mode>>,
     pub default: Option<Typed<'t, Allow>>,
     pub allow: Option<TypedList<'t, HostPattern>>,
@@ -50,7 +49,6 @@ pub(super) fn file(text: &Text, layer: Layer) -> Result<PolicyFile<'_>, ConfigEr
     })?;
     let mut network = root.table("network")?;
     let file = PolicyFile {
-        layer,
         mode,
         default: typed(network.take("default"), yes_or_no)?,
         allow: list(network.take("allow"), pattern)?,

@@ -10,7 +10,7 @@ use super::observer::Feed;
 
 /// Reads the next bytes of a body of frames.
 pub(super) fn read(messages: &mut Messages, piece: &[u8], feed: &mut Feed, at_us: u64) -> Result<(), String> {
-    let mut out = |message: &Message<'_>| one(message, feed, at_us);
+    let mut out = |message: Message<'_>| one(&message, feed, at_us);
     messages.push(piece, &mut out).map_err(|error| error.as_str().to_owned())
 }
 
@@ -34,7 +34,7 @@ fn one(message: &Message<'_>, feed: &mut Feed, at_us: u64) {
 fn exception(message: &Message<'_>) -> OriginError {
     let mut reader = FailureReader::new(false);
     reader.push(message.payload);
-    let kind = message.header(":exception-type").or(message.header(":error-code")).map(str::to_owned);
+    let kind = message.exception_type().or(message.text(":error-code")).map(str::to_owned);
     let mut error = reader.error();
     error.kind = kind.or(error.kind);
     error

@@ -1,8 +1,6 @@
 //! Decoded bytes of a response: finds events in them, whatever frames them, and hands them to the meter or, where the
 //! call failed, to the reader of error bodies.
 
-use core::ops::ControlFlow;
-
 use crate::model::api::Api;
 use crate::model::detect::Detected;
 use crate::model::failure::FailureReader;
@@ -12,23 +10,16 @@ use crate::model::usage::{Call, OriginError, UsageState};
 use crate::wire::eventstream::Messages;
 use crate::wire::{ndjson, sse};
 
-use super::{TapHead, TapReport, flow, frames};
+use super::{TapHead, TapReport, frames};
 
 /// Reads the decoded body.
-pub(super) struct Observer {
-    reader: Reader,
-    pub(super) decoded: u64,
-    /// Why reading stopped.
-    pub(super) trouble: Option<String>,
-}
-
-enum Reader {
+pub(super) enum Observer {
     Call(Box<Metered>),
     Failure(Box<Failed>),
 }
 
 /// A successful answer.
-struct Metered {
+pub(super) struct Metered {
     framing: Framing,
     feed: Feed,
 }
@@ -43,7 +34,7 @@ pub(super) struct Feed {
 }
 
 /// An answer of 4xx or 5xx, or anything else that is no success.
-struct Failed {
+pub(super) struct Failed {
     reader: FailureReader,
     /// What the head says.
     head: OriginError,
@@ -72,7 +63,7 @@ impl Observer {
         let framed = !one_document || detected.stream == Some(true);
         let meter = Meter::new(detected.provider, detected.api, framed, cap);
         let feed = Feed { meter, stray: false, flaw: None };
-        Self::with(Reader::Call(Box::new(Metered { framing, feed })))
+        Self::Call(Box::new(Metered { framing, feed }))
     }
 
     pub(super) fn of_failure(head: &TapHead<'_>) -> Self {
@@ -83,39 +74,32 @@ impl Observer {
         let media_type = head.content_type.map(media_type).unwrap_or_default();
         let page = matches!(&media_type[..], b"text/html" | b"application/xhtml+xml");
         let reader = FailureReader::new(page);
-        Self::with(Reader::Failure(Box::new(Failed { reader, head: head.error(), call, told: false })))
+        Self::Failure(Box::new(Failed { reader, head: head.error(), call, told: false }))
     }
 
-    fn with(reader: Reader) -> Self {
-        Self { reader, decoded: 0, trouble: None }
-    }
-
-    /// The next decoded bytes; `Break` when there is nothing more to learn or too much to read.
-    pub(super) fn read(&mut self, piece: &[u8], at_us: u64, limit: u64) -> ControlFlow<()> {
-        self.decoded += piece.len() as u64;
-        if self.decoded > limit {
-            self.trouble = Some("compression bomb".into());
-            return ControlFlow::Break(());
+    /// The next decoded bytes; an error says why it is of no use to read on.
+    pub(super) fn read(&mut self, piece: &[u8], at_us: u64) -> Result<(), String> {
+        match self {
+            Self::Call(metered) => metered.read(piece, at_us),
+            Self::Failure(failed) => {
+                failed.reader.push(piece);
+                Ok(())
+            }
         }
-        match &mut self.reader {
-            Reader::Call(metered) => self.trouble = metered.read(piece, at_us).err(),
-            Reader::Failure(failed) => failed.reader.push(piece),
-        }
-        flow(self.trouble.is_none())
     }
 
     pub(super) fn take_errors(&mut self) -> Vec<OriginError> {
-        match &mut self.reader {
-            Reader::Call(metered) => metered.feed.meter.take_errors(),
-            Reader::Failure(failed) if failed.reader.complete() => failed.tell().into_iter().collect(),
-            Reader::Failure(_) => Vec::new(),
+        match self {
+            Self::Call(metered) => metered.feed.meter.take_errors(),
+            Self::Failure(failed) if failed.reader.complete() => failed.tell().into_iter().collect(),
+            Self::Failure(_) => Vec::new(),
         }
     }
 
     pub(super) fn end(self, facts: RequestFacts, complete: bool, at_us: u64) -> TapReport {
-        match self.reader {
-            Reader::Call(metered) => metered.end(facts, complete, at_us),
-            Reader::Failure(mut failed) => {
+        match self {
+            Self::Call(metered) => metered.end(facts, complete, at_us),
+            Self::Failure(mut failed) => {
                 let calls = failed.call(facts, at_us).into_iter().collect();
                 let errors = failed.tell().into_iter().collect();
                 TapReport { calls, errors, decoded: None, off: None }

@@ -182,6 +182,60 @@ fn first_token_is_the_first_generated_content_of_a_stream() {
     assert_eq!(tap.end(true, 30).calls[0].first_token_us, Some(20));
 }
 
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        (0..8).for_each(|_| crc = crc >> 1 ^ (0xedb8_8320 & (crc & 1).wrapping_neg()));
+    }
+    !crc
+}
+
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let header = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let body = miniz_oxide::deflate::compress_to_vec(plain, 6);
+    [&header[..], &body, &crc32(plain).to_le_bytes(), &(plain.len() as u32).to_le_bytes()].concat()
+}
+
+#[test]
+fn lesson_6_coded_answers_are_read_like_plain_ones() {
+    for fixture in FIXTURES {
+        let plain = fixture.body.as_bytes();
+        let half = plain.len() / 2;
+        let codings: [(&[u8], Vec<u8>); 4] = [
+            (b"gzip", gzip(plain)),
+            (b"gzip", [gzip(&plain[..half]), gzip(&plain[half..])].concat()),
+            (b"deflate", miniz_oxide::deflate::compress_to_vec_zlib(plain, 6)),
+            (b"deflate", miniz_oxide::deflate::compress_to_vec(plain, 6)),
+        ];
+        for (coding, body) in codings {
+            let report = run(fixture, &body, std::iter::repeat(1), Some(coding), true);
+            assert_eq!(tell(&report), fixture.truth, "{}", fixture.name);
+            assert_eq!((report.decoded, report.off), (Some(plain.len() as u64), None), "{}", fixture.name);
+        }
+    }
+}
+
+#[test]
+fn lesson_9_a_corrupt_body_turns_the_tap_off_and_keeps_what_was_seen() {
+    let fixture = &FIXTURES[0];
+    let mut body = gzip(fixture.body.as_bytes());
+    let end = body.len();
+    body[end - 6] ^= 1;
+    let report = run(fixture, &body, std::iter::repeat(64), Some(b"gzip"), true);
+    assert!(report.off.is_some());
+    assert_eq!((report.decoded, report.calls[0].response_id.as_deref()), (None, Some("msg_1")));
+}
+
+#[test]
+fn p24_a_compression_bomb_stops_the_tap() {
+    let fixture = &FIXTURES[0];
+    let inner = gzip(&vec![b' '; 64 << 20]);
+    let body = gzip(&inner);
+    let report = run(fixture, &body, std::iter::repeat(1000), Some(b"gzip, gzip"), true);
+    assert_eq!(report.off.as_deref(), Some("compression bomb"));
+}
+
 #[test]
 fn an_unknown_coding_turns_the_tap_off_and_says_why() {
     let fixture = &FIXTURES[0];
@@ -255,4 +309,86 @@ fn any_4xx_or_5xx_is_an_error_even_without_a_body() {
     assert_eq!((report.calls.len(), report.errors.len(), report.errors[0].status), (0, 1, Some(503)));
     let redirect = Tap::errors_only(TapHead { status: 302, ..TapHead::default() }).end(true, 2);
     assert!(redirect.errors.is_empty());
+}
+
+/// An AWS event stream message with string headers.
+fn frame(headers: &[(&str, &str)], payload: &str) -> Vec<u8> {
+    let mut head = Vec::new();
+    for (name, value) in headers {
+        head.push(name.len() as u8);
+        head.extend(name.as_bytes());
+        head.push(7);
+        head.extend((value.len() as u16).to_be_bytes());
+        head.extend(value.as_bytes());
+    }
+    let total = (16 + head.len() + payload.len()) as u32;
+    let mut frame = [total.to_be_bytes(), (head.len() as u32).to_be_bytes()].concat();
+    frame.extend(crc32(&frame).to_be_bytes());
+    frame.extend(head);
+    frame.extend(payload.as_bytes());
+    frame.extend(crc32(&frame).to_be_bytes());
+    frame
+}
+
+fn event(kind: &str, payload: &str) -> Vec<u8> {
+    frame(&[(":message-type", "event"), (":event-type", kind)], payload)
+}
+
+fn framed(url: &str, body: &[u8]) -> TapReport {
+    let head = TapHead {
+        status: 200,
+        content_type: Some(b"application/vnd.amazon.eventstream"),
+        ..TapHead::default()
+    };
+    let mut tap = Tap::new(&detected(url), head, CAP);
+    body.chunks(5).for_each(|piece| tap.push(piece, 1));
+    tap.end(true, 2)
+}
+
+#[test]
+fn bedrock_frames_hold_anthropics_events() {
+    // base64 of the events of a short message
+    let events = [
+        "eyJ0eXBlIjoibWVzc2FnZV9zdGFydCIsIm1lc3NhZ2UiOnsiaWQiOiJtc2dfYiIsIm1vZGVsIjoiY2xhdWRlIiwidXNhZ2UiOnsiaW5wdXRfdG9rZW5zIjo1LCJvdXRwdXRfdG9rZW5zIjoxfX19",
+        "eyJ0eXBlIjoibWVzc2FnZV9kZWx0YSIsImRlbHRhIjp7InN0b3BfcmVhc29uIjoiZW5kX3R1cm4ifSwidXNhZ2UiOnsib3V0cHV0X3Rva2VucyI6OX19",
+        "eyJ0eXBlIjoibWVzc2FnZV9zdG9wIn0=",
+    ];
+    let mut body: Vec<u8> = events
+        .iter()
+        .flat_map(|bytes| event("chunk", &format!(r#"{{"bytes":"{bytes}","p":"abcd"}}"#)))
+        .collect();
+    let url = "bedrock-runtime.us-east-1.amazonaws.com/model/anthropic.claude/invoke-with-response-stream";
+    let truth = "bedrock anthropic.messages | claude msg_b | in 5 read - write -/-/- out 9 think - | final | end_turn - |  |";
+    assert_eq!(tell(&framed(url, &body)), [format!("{truth} -")]);
+    body.extend(frame(
+        &[(":message-type", "exception"), (":exception-type", "throttlingException")],
+        r#"{"message":"slow"}"#,
+    ));
+    let report = framed(url, &body);
+    assert_eq!(tell(&report), [format!("{truth} throttlingException")]);
+    assert_eq!(report.errors[0].message.as_deref(), Some("slow"));
+}
+
+#[test]
+fn converse_frames_are_events_themselves() {
+    let body = [
+        event("messageStart", r#"{"role":"assistant"}"#),
+        event(
+            "contentBlockStart",
+            r#"{"contentBlockIndex":0,"start":{"toolUse":{"toolUseId":"t","name":"f"}}}"#,
+        ),
+        event("contentBlockDelta", r#"{"contentBlockIndex":0,"delta":{"toolUse":{"input":"{\"a\":"}}}"#),
+        event("contentBlockDelta", r#"{"delta":{"toolUse":{"input":"1}"}},"contentBlockIndex":0}"#),
+        event("messageStop", r#"{"stopReason":"tool_use"}"#),
+        event(
+            "metadata",
+            r#"{"usage":{"inputTokens":10,"outputTokens":2,"totalTokens":12},"metrics":{"latencyMs":5}}"#,
+        ),
+    ];
+    let url = "bedrock-runtime.us-east-1.amazonaws.com/model/amazon.nova/converse-stream";
+    let truth = "bedrock bedrock.converse | - - | in 10 read - write -/-/- out 2 think - | final | tool_use - | t:f({\"a\":1}) | -";
+    assert_eq!(tell(&framed(url, &body.concat())), [truth]);
+    let mut broken = body.concat();
+    broken[9] ^= 1;
+    assert!(framed(url, &broken).off.is_some(), "a wrong checksum ends inspection");
 }

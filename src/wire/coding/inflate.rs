@@ -13,7 +13,7 @@ use super::{CodingError, PIECE, Pipe};
 const WINDOW: usize = PIECE;
 
 /// One DEFLATE stream, bare or wrapped by zlib.
-pub(super) struct Inflate {
+pub struct Inflate {
     state: Box<DecompressorOxide>,
     window: Box<[u8]>,
     /// Where in the window the next byte goes.
@@ -22,7 +22,7 @@ pub(super) struct Inflate {
 }
 
 /// How far a push came.
-pub(super) enum Inflated {
+pub enum Inflated {
     /// All input is used.
     More,
     /// The stream has ended, with this many bytes used.
@@ -31,12 +31,12 @@ pub(super) enum Inflated {
 
 impl Inflate {
     /// A bare stream.
-    pub(super) fn bare() -> Self {
+    pub fn bare() -> Self {
         Self::new(TINFL_FLAG_HAS_MORE_INPUT)
     }
 
     /// A stream with zlib's header and its checksum, which is verified.
-    pub(super) fn zlib() -> Self {
+    pub fn zlib() -> Self {
         Self::new(TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_PARSE_ZLIB_HEADER)
     }
 
@@ -45,11 +45,12 @@ impl Inflate {
     }
 
     /// Makes ready for another stream.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.state.init();
     }
 
-    pub(super) fn push(&mut self, input: &[u8], out: &mut Pipe<'_>) -> Result<Inflated, CodingError> {
+    /// Takes input; all that it decodes to is given to `out` before this returns.
+    pub fn push(&mut self, input: &[u8], out: &mut Pipe<'_>) -> Result<Inflated, CodingError> {
         let mut used = 0;
         loop {
             let (status, read, made) =

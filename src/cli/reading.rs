@@ -1,0 +1,128 @@
+//! What the commands that read a ledger share: which file, which rows, and how lines leave.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::config::{self, Overrides};
+use crate::telemetry::query::{Filter, Pattern, QueryError, Reader, StatusRange};
+
+/// Which ledger is read.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Which ledger")]
+pub struct Where {
+    /// The ledger's file.
+    #[arg(long, value_name = "FILE")]
+    db: Option<PathBuf>,
+    /// The configuration that names it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory that `ledger.db` lies in [default: as for `serve`].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+impl Where {
+    /// The file that is meant.
+    pub fn path(&self) -> Result<PathBuf, Failure> {
+        if let Some(db) = &self.db {
+            return Ok(db.clone());
+        }
+        let overrides = Overrides { state_dir: self.state_dir.clone(), ..Overrides::default() };
+        let settings = config::load(self.config.as_deref(), &overrides);
+        Ok(settings.map_err(|error| Failure::usage(error.to_string()))?.telemetry.db)
+    }
+
+    /// Opens it for reading.
+    pub fn open(&self) -> Result<Reader, Failure> {
+        let path = self.path()?;
+        Reader::open(&path).map_err(|error| match error {
+            QueryError::Missing => Failure::failed(format!(
+                "no ledger at {}: has `tollgate serve` run? (--db, --config and --state-dir say where to look)",
+                path.display()
+            )),
+            error => Failure::failed(format!("{}: {error}", path.display())),
+        })
+    }
+}
+
+/// Which rows are read.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Filters")]
+pub struct Filters {
+    /// Only this host; `*` stands for any run of characters.
+    #[arg(long, value_name = "HOST")]
+    host: Option<Pattern>,
+    /// Only this decision.
+    #[arg(long, value_parser = ["allowed", "denied", "failed", "aborted", "spliced"])]
+    decision: Option<String>,
+    /// Only this model (answered or asked for); `*` stands for any run of characters.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<Pattern>,
+    /// Only this provider of model calls.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Only this process, by name or id.
+    #[arg(long, value_name = "NAME|PID")]
+    process: Option<String>,
+    /// Only this status: 404, 4xx or 400-499.
+    #[arg(long, value_name = "STATUS")]
+    status: Option<StatusRange>,
+    /// Only what began since then: 90s, 10m, 24h, 7d ago, or a UTC date or time (2026-11-22T08:00:00Z).
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only what began before then; as --since.
+    #[arg(long, value_name = "WHEN")]
+    until: Option<String>,
+    /// Only this session: its name, its id or the start of its id.
+    #[arg(long, value_name = "SESSION")]
+    session: Option<String>,
+}
+
+impl Filters {
+    /// What was typed, with moments made out.
+    pub fn meant(&self, reader: &Reader) -> Result<Filter, Failure> {
+        Ok(Filter {
+            host: self.host.clone(),
+            decision: self.decision.clone(),
+            model: self.model.clone(),
+            provider: self.provider.clone(),
+            process: self.process.clone(),
+            status: self.status,
+            since: moment(reader, "--since", self.since.as_deref())?,
+            until: moment(reader, "--until", self.until.as_deref())?,
+            session: self.session.clone(),
+        })
+    }
+}
+
+fn moment(reader: &Reader, option: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let moment = reader.moment(text).map_err(unreadable)?;
+    let unclear =
+        || Failure::usage(format!("{option} {text:?} is neither 90s, 10m, 24h, 7d nor a date or time"));
+    moment.ok_or_else(unclear).map(Some)
+}
+
+/// A failure to read, for the person at the terminal.
+#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(unreadable)`")]
+pub fn unreadable(error: QueryError) -> Failure {
+    match error {
+        QueryError::NoSuchFilter(_) => Failure::usage(error.to_string()),
+        error => Failure::failed(format!("reading the ledger: {error}")),
+    }
+}
+
+/// Writes one line to stdout; false when nobody reads any more.
+pub fn line(out: &mut impl Write, text: &str) -> Result<bool, Failure> {
+    said(out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")))
+}
+
+/// Whether writing went well; a reader that went away is no failure.
+pub fn said(result: io::Result<()>) -> Result<bool, Failure> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::failed(format!("writing to stdout: {error}"))),
+    }
+}

@@ -1,0 +1,72 @@
+//! `tollgate sessions`: every `serve` and `run` that wrote to this ledger, with totals.
+
+use std::borrow::Cow;
+use std::io::stdout;
+
+use super::Failure;
+use super::reading::{Where, line, unreadable};
+use super::table::{Column, Table, count, left, right, usd};
+use crate::telemetry::query::SessionTotals;
+use crate::telemetry::text::utc;
+
+/// List the sessions of a ledger: every `serve` and `run`, with totals.
+///
+/// A session without an end is still running, or was killed.
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+JSON: one document, an array of objects with the columns of the table sessions, the counts requests, denied and
+failed_requests, and the sums of `tollgate usage --json`.")]
+pub struct Args {
+    /// One JSON document.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+const COLUMNS: &[Column] = &[
+    left("SESSION", 17),
+    left("STARTED", 23),
+    left("ENDED", 23),
+    right("REQUESTS", 10),
+    right("DENIED", 8),
+    right("CALLS", 7),
+    right("INPUT", 12),
+    right("OUTPUT", 10),
+    right("COST", 10),
+    left("WHAT", 0),
+];
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let sessions = args.place.open()?.sessions().map_err(unreadable)?;
+    let mut out = stdout().lock();
+    if args.json {
+        let text = serde_json::to_string_pretty(&sessions).expect("texts and numbers have a JSON form");
+        return line(&mut out, &text).map(drop);
+    }
+    let table = Table::for_stdout(COLUMNS);
+    let rows = sessions.iter().map(|session| table.row(&cells(session)));
+    for text in std::iter::once(table.head()).chain(rows) {
+        if !line(&mut out, &text)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn cells(session: &SessionTotals) -> [Cow<'_, str>; 10] {
+    let what = session.name.as_deref().or(session.command.as_deref()).unwrap_or("serve");
+    [
+        session.session_id.as_str().into(),
+        utc(session.started_at).into(),
+        session.ended_at.map_or("-".into(), |at| utc(at).into()),
+        count(Some(session.requests)),
+        count(Some(session.denied)),
+        count(Some(session.totals.calls)),
+        count(session.totals.input_tokens),
+        count(session.totals.output_tokens),
+        usd(session.totals.cost_pico_usd),
+        what.into(),
+    ]
+}

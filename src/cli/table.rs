@@ -1,0 +1,178 @@
+//! Tables for people: fixed columns, the last takes what the terminal leaves, nothing can move the cursor (P36).
+
+use std::borrow::Cow;
+use std::io::IsTerminal;
+
+use crate::telemetry::text::printable;
+
+/// A column: its title, its width, and on which side its cells begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    title: &'static str,
+    width: usize,
+    right: bool,
+}
+
+/// A column of words.
+pub const fn left(title: &'static str, width: usize) -> Column {
+    Column { title, width, right: false }
+}
+
+/// A column of numbers.
+pub const fn right(title: &'static str, width: usize) -> Column {
+    Column { title, width, right: true }
+}
+
+/// Lays out rows.
+#[derive(Clone, Debug)]
+pub struct Table {
+    columns: &'static [Column],
+    /// Characters in a line; none for output that is no terminal, where nothing is cut.
+    line: Option<usize>,
+}
+
+impl Table {
+    /// For stdout as it is.
+    pub fn for_stdout(columns: &'static [Column]) -> Self {
+        let terminal = std::io::stdout().is_terminal();
+        let line =
+            terminal.then(|| terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))).flatten();
+        Self { columns, line }
+    }
+
+    /// The line of titles.
+    pub fn head(&self) -> String {
+        let titles: Vec<_> = self.columns.iter().map(|column| Cow::Borrowed(column.title)).collect();
+        self.row(&titles)
+    }
+
+    /// One line.
+    pub fn row(&self, cells: &[Cow<'_, str>]) -> String {
+        let mut out = String::new();
+        let last = self.columns.len().saturating_sub(1);
+        for (index, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
+            let cell = printable(cell);
+            if index == last {
+                let room = self.line.map_or(usize::MAX, |line| line.saturating_sub(out.chars().count()));
+                out += &cut(&cell, room);
+            } else {
+                let width =
+                    if self.line.is_some() { column.width } else { column.width.max(cell.chars().count()) };
+                pad(&mut out, &cut(&cell, width), width, column.right);
+                out.push_str("  ");
+            }
+        }
+        out.truncate(out.trim_end().len());
+        out
+    }
+}
+
+fn pad(out: &mut String, cell: &str, width: usize, right: bool) {
+    let spaces = " ".repeat(width.saturating_sub(cell.chars().count()));
+    if right {
+        out.push_str(&spaces);
+    }
+    out.push_str(cell);
+    if !right {
+        out.push_str(&spaces);
+    }
+}
+
+fn cut(cell: &str, width: usize) -> Cow<'_, str> {
+    if cell.chars().count() <= width {
+        return Cow::Borrowed(cell);
+    }
+    let mut short: String = cell.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    Cow::Owned(short)
+}
+
+/// A number with an apostrophe-free grouping that copies well: `1_234_567` reads as Rust and Python do.
+pub fn count(number: Option<i64>) -> Cow<'static, str> {
+    let Some(number) = number else { return Cow::Borrowed("-") };
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        let left = digits.len() - index;
+        if index > 0 && left.is_multiple_of(3) && !out.ends_with('-') {
+            out.push('_');
+        }
+        out.push(digit);
+    }
+    Cow::Owned(out)
+}
+
+/// Money: cents, and two significant digits below; `-` where it is unknown.
+pub fn usd(pico: Option<i64>) -> Cow<'static, str> {
+    let Some(pico) = pico else { return Cow::Borrowed("-") };
+    let dollars = pico as f64 / 1e12;
+    Cow::Owned(match dollars.abs() {
+        0.0 => "$0".to_owned(),
+        size if size >= 0.1 => format!("${dollars:.2}"),
+        size if size >= 0.001 => format!("${dollars:.4}"),
+        _ => format!("${dollars:.6}"),
+    })
+}
+
+/// A duration in microseconds, for reading.
+pub fn duration(us: Option<i64>) -> Cow<'static, str> {
+    let Some(us) = us else { return Cow::Borrowed("-") };
+    let ms = us as f64 / 1e3;
+    Cow::Owned(match us {
+        10_000..10_000_000 => format!("{ms:.0}ms"),
+        ..10_000 => format!("{ms:.1}ms"),
+        _ => format!("{:.1}s", ms / 1e3),
+    })
+}
+
+/// Bytes, for reading.
+pub fn bytes(bytes: Option<i64>) -> Cow<'static, str> {
+    let Some(bytes) = bytes else { return Cow::Borrowed("-") };
+    let size = bytes as f64;
+    Cow::Owned(match bytes {
+        ..10_000 => format!("{bytes}"),
+        10_000..10_000_000 => format!("{:.1}K", size / 1024.0),
+        10_000_000..10_000_000_000 => format!("{:.1}M", size / 1_048_576.0),
+        _ => format!("{:.1}G", size / 1_073_741_824.0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: &[Column] = &[left("A", 4), right("N", 5), left("REST", 0)];
+
+    #[test]
+    fn lines_fit_the_terminal_and_pipes_get_everything() {
+        let table = Table { columns: COLUMNS, line: Some(20) };
+        let cells = ["abcdefg".into(), "12".into(), "0123456789".into()];
+        assert_eq!(table.row(&cells), "abc…     12  0123456…");
+        assert_eq!(table.head(), "A         N  REST");
+        let pipe = Table { columns: COLUMNS, line: None };
+        assert_eq!(pipe.row(&cells), "abcdefg     12  0123456789");
+    }
+
+    #[test]
+    fn p36_cells_cannot_move_the_cursor() {
+        let table = Table { columns: COLUMNS, line: None };
+        let row = table.row(&["\x1b[2J".into(), "\r".into(), "a\nb".into()]);
+        assert!(!row.chars().any(char::is_control), "{row}");
+    }
+
+    #[test]
+    fn figures_read_well() {
+        assert_eq!(count(Some(1_234_567)), "1_234_567");
+        assert_eq!(count(Some(-123_456)), "-123_456");
+        assert_eq!(count(Some(12)), "12");
+        assert_eq!(count(None), "-");
+        assert_eq!(usd(Some(12_345_600_000_000)), "$12.35");
+        assert_eq!(usd(Some(12_340_000_000)), "$0.0123");
+        assert_eq!(usd(Some(1_230_000)), "$0.000001");
+        assert_eq!(usd(Some(0)), "$0");
+        assert_eq!(usd(None), "-");
+        assert_eq!(duration(Some(1_234)), "1.2ms");
+        assert_eq!(duration(Some(12_345_678)), "12.3s");
+        assert_eq!(bytes(Some(20_480)), "20.0K");
+    }
+}

@@ -1,0 +1,258 @@
+//! `policy learn`: the smallest `user.toml` that would have allowed what was seen. Pure: rows in, text out.
+//!
+//! It names exactly the hosts that were seen, never a wildcard. With paths it adds rules for exactly the methods and
+//! paths seen, except that many siblings become one `*`. What it cannot express it leaves open, and says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use crate::policy::address::{AddressRules, check};
+use crate::policy::host::Host;
+use crate::policy::path;
+
+/// Requests that were allowed, as the ledger has them, grouped as the caller likes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// `https`, `http`, `wss`, `ws`; anything else stands for TLS that was passed through.
+    pub scheme: String,
+    /// The host as recorded.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The method; absent where the TLS was passed through.
+    pub method: Option<String>,
+    /// The raw path without the query; absent where the TLS was passed through.
+    pub path: Option<String>,
+}
+
+/// More siblings than this under one parent become `parent/*`.
+const SIBLINGS: usize = 8;
+
+/// Writes a policy that allows these requests; with `paths` only their methods and paths.
+pub fn learn(rows: &[Seen], paths: bool) -> String {
+    let mut hosts: BTreeMap<Host, Traffic<'_>> = BTreeMap::new();
+    for row in rows {
+        if let Ok(host) = Host::parse(row.host.as_bytes()) {
+            hosts.entry(host).or_default().add(row);
+        }
+    }
+    let mut text = network(&hosts);
+    for (host, traffic) in &hosts {
+        let rules = if paths && !traffic.spliced { traffic.rules(host, &mut text) } else { Vec::new() };
+        for (methods, paths) in &rules {
+            rule(&mut text, host, methods, paths);
+        }
+        samples(&mut text, host, traffic, !rules.is_empty());
+    }
+    text
+}
+
+/// What was seen of one host.
+#[derive(Debug, Default)]
+struct Traffic<'r> {
+    ports: BTreeSet<u16>,
+    spliced: bool,
+    /// For each path the methods seen, and a request that stands for it.
+    paths: BTreeMap<&'r str, BTreeSet<&'r str>>,
+    first: Option<&'r Seen>,
+}
+
+impl<'r> Traffic<'r> {
+    fn add(&mut self, row: &'r Seen) {
+        self.ports.insert(row.port);
+        self.first.get_or_insert(row);
+        match (&row.method, &row.path) {
+            (Some(method), Some(path)) => {
+                self.paths.entry(path).or_default().insert(method);
+            }
+            _ => self.spliced = true,
+        }
+    }
+
+    /// Methods and the path patterns that they were used on; none where a path could not be named in a rule.
+    fn rules(&self, host: &Host, text: &mut String) -> Vec<(BTreeSet<&'r str>, BTreeSet<String>)> {
+        if let Some(how) = self.paths.keys().find_map(|path| unnameable(path)) {
+            let _ = writeln!(text, "\n# {host}: no rules, because a path that was seen {how}");
+            return Vec::new();
+        }
+        let mut groups: BTreeMap<&BTreeSet<&str>, BTreeSet<&str>> = BTreeMap::new();
+        for (path, methods) in &self.paths {
+            groups.entry(methods).or_default().insert(path);
+        }
+        groups.into_iter().map(|(methods, paths)| (methods.clone(), patterns(&paths))).collect()
+    }
+}
+
+fn unnameable(path: &str) -> Option<&'static str> {
+    if path == "*" { Some("is *") } else { path::ambiguous(path.as_bytes()) }
+}
+
+/// The paths themselves; where one parent has many, the parent with `*`.
+fn patterns(paths: &BTreeSet<&str>) -> BTreeSet<String> {
+    let mut children: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for path in paths {
+        let (parent, child) = path.rsplit_once('/').unwrap_or(("", path));
+        children.entry(parent).or_default().push(child);
+    }
+    let mut patterns = BTreeSet::new();
+    for (parent, children) in children {
+        let many = children.iter().filter(|child| !child.is_empty()).count() > SIBLINGS;
+        for child in children {
+            let star = many && !child.is_empty();
+            let child = if star { "*".to_owned() } else { literal(child) };
+            patterns.insert(format!("{}/{child}", literal(parent)));
+        }
+    }
+    patterns
+}
+
+/// A star that was really sent.
+fn literal(path: &str) -> String {
+    path.replace('*', "%2A")
+}
+
+fn network(hosts: &BTreeMap<Host, Traffic<'_>>) -> String {
+    let mut text =
+        String::from("# Learned from the ledger. Read it before you put it into force.\n\n[network]\n");
+    let _ = writeln!(text, "default = \"deny\"");
+    let of = |spliced: bool| hosts.iter().filter(move |(_, traffic)| traffic.spliced == spliced);
+    list(&mut text, "allow", of(false).map(|(host, _)| host.as_str()));
+    list(&mut text, "splice", of(true).map(|(host, _)| host.as_str()));
+    let ports: BTreeSet<u16> = hosts.values().flat_map(|traffic| &traffic.ports).copied().collect();
+    if !ports.iter().all(|port| [80, 443].contains(port)) {
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        let _ = writeln!(text, "ports = [{}]", ports.join(", "));
+    }
+    let closed = |host: &&Host| host.ip().is_some_and(|ip| check(ip, &AddressRules::default()).is_err());
+    list(&mut text, "private_allow", hosts.keys().filter(closed).map(Host::as_str));
+    text
+}
+
+fn list<'h>(text: &mut String, key: &str, entries: impl Iterator<Item = &'h str>) {
+    let entries: Vec<String> = entries.map(|entry| format!("    {},\n", quoted(entry))).collect();
+    if !entries.is_empty() {
+        let _ = writeln!(text, "{key} = [\n{}]", entries.concat());
+    }
+}
+
+fn rule(text: &mut String, host: &Host, methods: &BTreeSet<&str>, paths: &BTreeSet<String>) {
+    let methods: Vec<String> = methods.iter().map(|method| quoted(method)).collect();
+    let _ =
+        writeln!(text, "\n[[http]]\nhost = {}\nmethods = [{}]", quoted(host.as_str()), methods.join(", "));
+    list(text, "paths", paths.iter().map(String::as_str));
+    let _ = writeln!(text, "action = \"allow\"");
+}
+
+/// One sample for each host; with rules, one for each path seen.
+fn samples(text: &mut String, host: &Host, traffic: &Traffic<'_>, ruled: bool) {
+    let Some(first) = traffic.first else { return };
+    let scheme = if matches!(&*first.scheme, "http" | "ws") { "http" } else { "https" };
+    let usual = if scheme == "http" { 80 } else { 443 };
+    let port = if first.port == usual { String::new() } else { format!(":{}", first.port) };
+    let mut sample = |method: &str, path: &str| {
+        let request = quoted(&format!("{method} {scheme}://{host}{port}{path}"));
+        let _ = writeln!(text, "\n[[sample]]\nallow = {request}");
+    };
+    match (ruled, &first.method) {
+        (true, _) => {
+            for (path, methods) in &traffic.paths {
+                methods.iter().for_each(|method| sample(method, path));
+            }
+        }
+        (false, method) => sample(method.as_deref().unwrap_or("GET"), "/"),
+    }
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted + "\""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::file::Text;
+    use crate::config::policy::{LoadedPolicy, Target, from_text};
+    use crate::policy::Allow;
+
+    fn seen(request: &str) -> Seen {
+        let target = Target::parse(request).expect("a request");
+        let Target { scheme, port, method, path, host, .. } = target;
+        Seen { scheme, host: host.as_str().to_owned(), port, method: Some(method), path: Some(path) }
+    }
+
+    fn loaded(rows: &[Seen], paths: bool) -> LoadedPolicy {
+        let text = learn(rows, paths);
+        from_text(Some(&Text::new("learned.toml", text.as_str())), None)
+            .unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+
+    fn verdict(loaded: &LoadedPolicy, request: &str) -> Allow {
+        loaded.policy.explain(&Target::parse(request).expect("a request").question()).verdict
+    }
+
+    #[test]
+    fn what_was_seen_is_allowed_and_nothing_else() {
+        let rows = ["GET https://a.test/x", "POST http://b.test:8080/y", "GET http://127.0.0.1/z"].map(seen);
+        let loaded = loaded(&rows, false);
+        for request in ["GET https://a.test/other", "POST http://b.test:8080/y", "GET http://127.0.0.1/"] {
+            assert_eq!(verdict(&loaded, request), Allow::Allow, "{request}");
+        }
+        for request in
+            ["GET https://c.test/", "GET https://x.a.test/", "GET http://b.test:22/", "GET http://10.0.0.1/"]
+        {
+            assert_eq!(verdict(&loaded, request), Allow::Deny, "{request}");
+        }
+    }
+
+    #[test]
+    fn with_paths_only_the_methods_and_paths_that_were_seen() {
+        let rows = ["GET https://a.test/x", "POST https://a.test/x", "GET https://a.test/s*/y"].map(seen);
+        let loaded = loaded(&rows, true);
+        assert_eq!(verdict(&loaded, "POST https://a.test/x"), Allow::Allow);
+        assert_eq!(verdict(&loaded, "GET https://a.test/s*/y"), Allow::Allow);
+        for request in [
+            "PUT https://a.test/x",
+            "POST https://a.test/s*/y",
+            "GET https://a.test/sx/y",
+            "GET https://a.test/",
+        ] {
+            assert_eq!(verdict(&loaded, request), Allow::Deny, "{request}");
+        }
+    }
+
+    #[test]
+    fn many_siblings_become_a_star() {
+        let rows: Vec<Seen> = (0..20).map(|n| seen(&format!("GET https://a.test/items/{n}"))).collect();
+        let loaded = loaded(&rows, true);
+        assert_eq!(verdict(&loaded, "GET https://a.test/items/99"), Allow::Allow);
+        assert_eq!(verdict(&loaded, "GET https://a.test/items/9/x"), Allow::Deny);
+        assert_eq!(loaded.draft.http.len(), 1);
+    }
+
+    #[test]
+    fn a_path_with_two_readings_leaves_its_host_without_rules() {
+        let rows = ["GET https://a.test/x//y", "GET https://b.test/"].map(seen);
+        let loaded = loaded(&rows, true);
+        assert_eq!(verdict(&loaded, "GET https://a.test/x//y"), Allow::Allow);
+        assert_eq!(verdict(&loaded, "GET https://b.test/x"), Allow::Deny);
+    }
+
+    #[test]
+    fn tls_that_was_passed_through_is_passed_through_again() {
+        let row = Seen { scheme: "tls".into(), host: "p.test".into(), port: 443, method: None, path: None };
+        let learned = loaded(&[row], true);
+        assert_eq!(learned.draft.splice.len(), 1);
+        assert!(learned.draft.allow.is_empty());
+    }
+}

@@ -1,0 +1,253 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::limits::SECOND;
+use crate::model::usage::{Call, OriginError, ToolCall, ToolResult, Usage};
+use crate::telemetry::event::{CallEvent, Client, Decision, ErrorEvent, Event, NetEvent, Phase};
+use crate::telemetry::{Ledger, LedgerOptions, SessionInfo, Sink};
+
+/// Two hosts, two processes, three decisions; one call that is priced, one that is not, one that failed.
+fn filled() -> (tempfile::TempDir, Ledger, Reader) {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let info = SessionInfo { name: Some("first".into()), ..SessionInfo::default() };
+    let ledger = Ledger::open(LedgerOptions::in_dir(dir.path(), info)).expect("opened");
+    let sink = ledger.sender();
+    net(&sink, "api.anthropic.com", Decision::Allowed, Some(200), 1);
+    net(&sink, "API.example.com", Decision::Denied, Some(403), 2);
+    net(&sink, "api.example.com", Decision::Failed, Some(502), 3);
+    let first = sink.next_exchange_id() - 3;
+    call(&sink, first, "claude-x", Some(1_000_000), None);
+    call(&sink, first, "claude-x", None, None);
+    call(&sink, first + 2, "gpt-y", None, Some("overloaded"));
+    let error = OriginError { status: Some(502), message: Some("refused".into()), ..OriginError::default() };
+    let event = ErrorEvent { exchange_id: first + 2, at: 3_000_000, phase: Phase::Connect, error };
+    sink.try_send(Event::Error(Box::new(event))).expect("room");
+    wait(&sink, 7);
+    let reader = Reader::open(&dir.path().join("ledger.db")).expect("readable");
+    (dir, ledger, reader)
+}
+
+fn wait(sink: &Sink, rows: u64) {
+    for _ in 0..2000 {
+        if sink.written() >= rows {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("the writer does not write");
+}
+
+fn net(sink: &Sink, host: &str, decision: Decision, status: Option<u16>, second: i64) {
+    let client =
+        Client { process_name: Some("node".into()), process_id: Some(second as u32), ..Client::default() };
+    let event = NetEvent {
+        exchange_id: sink.next_exchange_id(),
+        connection_id: 1,
+        started_at: second * 1_000_000,
+        listener: "tcp://127.0.0.1:8080".into(),
+        client: Arc::new(client),
+        scheme: "https",
+        protocol: Some("h1"),
+        host: Some(host.into()),
+        port: Some(443),
+        dialed: None,
+        method: Some(b"POST"[..].into()),
+        path: Some(b"/v1/messages"[..].into()),
+        query: None,
+        decision,
+        rule: None,
+        rule_layer: None,
+        reason: None,
+        fault_phase: None,
+        fault: None,
+        status,
+        request_bytes: 0,
+        response_bytes: 0,
+        response_decoded: None,
+        request_headers: None,
+        response_headers: None,
+        request_preview: None,
+        response_preview: None,
+        tap: None,
+        dns_us: None,
+        connect_us: None,
+        tls_us: None,
+        first_byte_us: None,
+        total_us: 1,
+        websocket: None,
+    };
+    sink.try_send(Event::Net(Box::new(event))).expect("room");
+}
+
+fn call(sink: &Sink, exchange_id: u64, model: &str, cost: Option<i64>, error: Option<&str>) {
+    let call = Call {
+        provider: "anthropic",
+        api: "anthropic.messages",
+        model: Some(model.into()),
+        usage: Usage { input: error.is_none().then_some(10), ..Usage::default() },
+        cost_pico_usd: cost,
+        error_type: error.map(Into::into),
+        tool_calls: vec![ToolCall { id: Some("t".into()), name: "bash".into(), arguments: None }],
+        tool_results: vec![ToolResult { preview: Some("done".into()), ..ToolResult::default() }],
+        ..Call::default()
+    };
+    sink.try_send(Event::Call(Box::new(CallEvent { exchange_id, started_at: 1_000_000, call })))
+        .expect("room");
+}
+
+fn hosts(reader: &Reader, filter: &Filter, range: Range) -> Vec<String> {
+    let mut hosts = Vec::new();
+    let each = |record: &Record| {
+        hosts.push(record.text("host").to_owned());
+        true
+    };
+    reader.rows(Source::Events, filter, range, each).expect("read");
+    hosts
+}
+
+fn count(reader: &Reader, source: Source, filter: &Filter) -> usize {
+    let mut count = 0;
+    let each = |_: &Record| {
+        count += 1;
+        true
+    };
+    reader.rows(source, filter, Range::default(), each).expect("read");
+    count
+}
+
+#[test]
+fn each_filter_restricts_and_all_of_them_together_do() {
+    let (_dir, ledger, reader) = filled();
+    let none = Filter::default();
+    let cases: [(Filter, usize); 11] = [
+        (none.clone(), 3),
+        (Filter { host: "api.Example.com".parse().ok(), ..none.clone() }, 2),
+        (Filter { host: "*.anthropic.com".parse().ok(), ..none.clone() }, 1),
+        (Filter { decision: Some("denied".into()), ..none.clone() }, 1),
+        (Filter { status: "4xx".parse().ok(), ..none.clone() }, 1),
+        (Filter { status: "400-502".parse().ok(), ..none.clone() }, 2),
+        (Filter { process: Some("node".into()), since: Some(2_000_000), ..none.clone() }, 2),
+        (Filter { process: Some("3".into()), ..none.clone() }, 1),
+        (Filter { model: "claude*".parse().ok(), ..none.clone() }, 1),
+        (Filter { session: Some("first".into()), until: Some(2_000_000), ..none.clone() }, 1),
+        (Filter { session: Some("second".into()), ..none.clone() }, 0),
+    ];
+    for (filter, expected) in cases {
+        assert_eq!(count(&reader, Source::Events, &filter), expected, "{filter:?}");
+    }
+    assert_eq!(count(&reader, Source::Calls, &none), 3);
+    assert_eq!(count(&reader, Source::Calls, &Filter { model: "gpt-y".parse().ok(), ..none.clone() }), 1);
+    assert_eq!(count(&reader, Source::Tools, &none), 6);
+    assert_eq!(
+        count(&reader, Source::Errors, &Filter { provider: Some("anthropic".into()), ..none.clone() }),
+        1
+    );
+    assert_eq!(count(&reader, Source::Dns, &none), 0);
+    ledger.close(SECOND);
+}
+
+#[test]
+fn a_position_loses_nothing_and_repeats_nothing() {
+    let (_dir, ledger, reader) = filled();
+    let sink = ledger.sender();
+    let all = Filter::default();
+    let mut at = Position::default();
+    for expected in ["api.anthropic.com", "API.example.com", "api.example.com"] {
+        let mut seen = Vec::new();
+        let range = Range { after: at, limit: Some(1), ..Range::default() };
+        let each = |record: &Record| {
+            seen.push(record.text("host").to_owned());
+            true
+        };
+        at = reader.rows(Source::Events, &all, range, each).expect("read");
+        assert_eq!(seen, [expected]);
+        assert_eq!(at.to_string().parse(), Ok(at));
+    }
+    assert_eq!(hosts(&reader, &all, Range { after: at, ..Range::default() }), [""; 0]);
+    net(&sink, "late.example.com", Decision::Allowed, None, 0);
+    wait(&sink, 8);
+    assert_eq!(hosts(&reader, &all, Range { after: at, ..Range::default() }), ["late.example.com"]);
+    let newest = Range { newest: Some(2), ..Range::default() };
+    assert_eq!(hosts(&reader, &all, newest), ["api.example.com", "late.example.com"]);
+    assert!(reader.end(Source::Events).expect("read") >= at);
+    ledger.close(SECOND);
+}
+
+#[test]
+fn lesson_13_unknown_cost_is_null_and_counted_beside_what_is_known() {
+    let (_dir, ledger, reader) = filled();
+    let rows = reader.usage(Some(Group::Model), &Filter::default()).expect("read");
+    assert_eq!(rows[0].key.as_deref(), Some("claude-x"));
+    assert_eq!(
+        (rows[0].totals.calls, rows[0].totals.cost_pico_usd, rows[0].totals.unpriced),
+        (2, Some(1_000_000), 1)
+    );
+    assert_eq!(
+        (rows[1].totals.failed, rows[1].totals.cost_pico_usd, rows[1].totals.input_tokens),
+        (1, None, None)
+    );
+    let total = reader.usage(None, &Filter::default()).expect("read");
+    assert_eq!((total.len(), total[0].totals.calls), (1, 3));
+    for group in [Group::Provider, Group::Host, Group::Process, Group::Day, Group::Session] {
+        let rows = reader.usage(Some(group), &Filter::default()).expect("read");
+        assert_eq!(rows.iter().map(|row| row.totals.calls).sum::<i64>(), 3, "{group:?}");
+    }
+    ledger.close(SECOND);
+}
+
+#[test]
+fn sessions_and_kinds_of_requests_are_counted() {
+    let (_dir, ledger, reader) = filled();
+    let sessions = reader.sessions().expect("read");
+    assert_eq!(sessions.len(), 1);
+    assert_eq!((sessions[0].requests, sessions[0].denied, sessions[0].totals.calls), (3, 1, 3));
+    let learnt = reader.learn_rows(None, None).expect("read");
+    assert_eq!(learnt.iter().map(|row| row.allowed).sum::<i64>(), 2);
+    assert_eq!(reader.learn_rows(Some(3_000_000), None).expect("read").len(), 1);
+    ledger.close(SECOND);
+}
+
+#[test]
+fn rows_become_json_with_json_inside() {
+    let (_dir, ledger, reader) = filled();
+    let mut lines = Vec::new();
+    let each = |record: &Record| {
+        lines.push(serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("JSON"));
+        true
+    };
+    reader.rows(Source::Calls, &Filter::default(), Range::default(), each).expect("read");
+    assert_eq!(lines[0]["tool_calls"][0]["name"], "bash");
+    assert_eq!(lines[0]["cost_pico_usd"], 1_000_000);
+    assert!(lines[1]["cost_pico_usd"].is_null());
+    ledger.close(SECOND);
+}
+
+#[test]
+fn lesson_43_a_backup_holds_what_the_log_holds() {
+    let (dir, ledger, reader) = filled();
+    let to = dir.path().join("copy.db");
+    reader.backup(&to).expect("copied");
+    assert!(reader.backup(&to).is_err(), "nothing is overwritten");
+    let copy = Reader::open(&to).expect("readable");
+    assert_eq!(count(&copy, Source::Events, &Filter::default()), 3);
+    ledger.close(SECOND);
+}
+
+#[test]
+fn moments_are_durations_before_now_or_dates() {
+    let (_dir, ledger, reader) = filled();
+    assert_eq!(reader.moment("2026-11-22").expect("asked"), Some(1_795_305_600_000_000));
+    assert_eq!(reader.moment("1970-01-01T00:01:00Z").expect("asked"), Some(60_000_000));
+    let (hour, now) = (reader.moment("1h").expect("asked"), reader.moment("now").expect("asked"));
+    assert!((3_600_000_000..3_605_000_000).contains(&(now.expect("now") - hour.expect("an hour ago"))));
+    for text in ["", "yesterday", "5x", "h"] {
+        assert_eq!(reader.moment(text).expect("asked"), None, "{text}");
+    }
+    ledger.close(SECOND);
+}
+
+#[test]
+fn a_missing_ledger_is_said_to_be_missing() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    assert!(matches!(Reader::open(&dir.path().join("none.db")), Err(QueryError::Missing)));
+}
