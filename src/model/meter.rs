@@ -128,10 +128,9 @@ impl Meter {
 
     /// The event under way is complete. An event that is no JSON is skipped, and said to be.
     pub fn dispatch(&mut self) -> Result<(), JsonError> {
-        let finished = self.skimmer.finish(&mut self.reading);
         let result = match self.broken.take() {
             Some(error) => Err(error),
-            None => finished,
+            None => self.skimmer.finish(&mut self.reading),
         };
         let head = std::mem::take(&mut self.head);
         self.reading.event.clear();
