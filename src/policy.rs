@@ -178,6 +178,11 @@ impl Policy {
         (verdict, why.clone())
     }
 
+    /// May this host be talked to at all, on some port? What a name server asks.
+    pub fn name(&self, host: &Host) -> (HostVerdict, Why) {
+        self.host(host, self.ports.0.first().copied().unwrap_or_default())
+    }
+
     /// May this request be made? Judges the host too.
     pub fn request(&self, question: &RequestQuestion<'_>) -> (Allow, Why) {
         let (verdict, why) = self.judge_host(question.host, question.port);
