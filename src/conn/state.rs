@@ -176,11 +176,11 @@ impl State {
     }
 
     /// A fault that came from outside a turn, with what this state was doing.
-    pub fn into_fault(self, fault: Fault, session: &Session, cx: &Cx<'_>) -> Fault {
+    pub fn into_fault(self, fault: Fault, session: &Session, cx: &mut Cx<'_>) -> Fault {
         match self {
             Self::Dial(state) => state.into_fault(fault, cx),
             Self::Stream(state) => state.into_fault(fault),
-            Self::Tunnel(state) => state.into_fault(fault),
+            Self::Tunnel(state) => state.into_fault(fault, cx),
             Self::Request(state) if state.is_idle() && session.requests > 0 => fault.silent(),
             Self::Drain(_) => fault.silent(),
             Self::Greet(_) | Self::Hello(_) | Self::Handshake(_) | Self::Request(_) => fault,

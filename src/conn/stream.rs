@@ -327,7 +327,7 @@ impl Stream {
             cx.asks.push(if keep { Ask::Park(origin) } else { Ask::HangUp });
         }
         self.exchange.finish(Decision::Allowed, None, cx.now, &cx.world.pricing, cx.events);
-        if self.close || !self.upload.done {
+        if self.close || !self.upload.done || cx.draining {
             State::Drain(Drain::polite(legs, cx))
         } else {
             State::Request(Request::next(cx))
