@@ -2,6 +2,7 @@
 
 pub mod ca;
 pub mod demo;
+pub mod export;
 pub mod log;
 mod logger;
 pub mod policy;
@@ -32,6 +33,7 @@ enum Command {
     Log(log::Args),
     Usage(usage::Args),
     Sessions(sessions::Args),
+    Export(export::Args),
 }
 
 /// Why a command ended: the exit code and what to say on stderr.
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Log(args) => log::run(&args),
         Command::Usage(args) => usage::run(&args),
         Command::Sessions(args) => sessions::run(&args),
+        Command::Export(args) => export::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

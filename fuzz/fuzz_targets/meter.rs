@@ -21,7 +21,11 @@ const FORMATS: [(&str, &[u8], &[u8]); 14] = [
     ("ollama.com", b"/api/chat", b"application/x-ndjson"),
     ("api.cohere.com", b"/v2/chat", SSE),
     ("api.mistral.ai", b"/v1/conversations", SSE),
-    ("bedrock-runtime.us-east-1.amazonaws.com", b"/model/m/converse-stream", b"application/vnd.amazon.eventstream"),
+    (
+        "bedrock-runtime.us-east-1.amazonaws.com",
+        b"/model/m/converse-stream",
+        b"application/vnd.amazon.eventstream",
+    ),
     ("bedrock-runtime.us-east-1.amazonaws.com", b"/model/m/converse", JSON),
 ];
 

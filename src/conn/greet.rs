@@ -134,12 +134,11 @@ impl Greet {
 
     /// Inside a tunnel: TLS or HTTP; anything else only where the policy splices.
     fn read_inside(self, first: u8, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
-        let target = session.target.clone();
         if first == TLS_HANDSHAKE {
             return Ok(Step::Go(State::Hello(Box::new(Hello::new(self.deadline, cx)))));
         }
         let port = session.known_port().unwrap_or_default();
-        if let Some(target) = target
+        if let Some(target) = session.known_host().map(|host| Target { host, port })
             && let (HostVerdict::Splice, why) = cx.world.policy.host(&target.host, target.port)
         {
             return Ok(Step::Go(tunnel::splice(&target, "tcp", &why, session, cx)));

@@ -29,7 +29,8 @@ impl Exchange {
         }
     }
 
-    fn error_event(&self, error: OriginError, phase: Phase, now: Now) -> Event {
+    /// An error that belongs to this exchange.
+    pub fn error_event(&self, error: OriginError, phase: Phase, now: Now) -> Event {
         Event::Error(Box::new(ErrorEvent { exchange_id: self.row.exchange_id, at: now.wall, phase, error }))
     }
 

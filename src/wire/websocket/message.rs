@@ -107,7 +107,7 @@ impl Message {
 
     fn inflate(&mut self, mut bytes: &[u8]) -> Result<(), WsError> {
         let Self { inflate, kept, length, cap, .. } = self;
-        let inflate = inflate.get_or_insert_with(Inflate::bare);
+        let inflate = inflate.get_or_insert_default();
         let cap = *cap as u64;
         let mut keep = |piece: &[u8]| {
             *length += piece.len() as u64;
@@ -120,7 +120,6 @@ impl Message {
         };
         // A final block may end the stream; another begins then (RFC 7692 §7.2.3.4).
         while let Inflated::End(used) = inflate.push(bytes, &mut keep).map_err(|_| WsError::Deflate)? {
-            inflate.restart();
             bytes = &bytes[used..];
         }
         Ok(())
