@@ -23,7 +23,7 @@ const SEEN: [Row; 7] = [
 fn ledger() -> Place {
     let place = Place::new();
     let ledger = place.open();
-    let sink = ledger.sink();
+    let sink = ledger.sender();
     for (id, (decision, host, port, request)) in (1..).zip(SEEN) {
         let mut event = net(id);
         event.decision = decision;
