@@ -56,9 +56,10 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     target.listener = args.listener.clone().unwrap_or_default();
     let loaded = args.files.load().map_err(|error| refused(&error, args.json))?;
     let explanation = loaded.policy.explain(&target.question());
-    match args.json {
-        true => print_json(&document(&loaded, &target, &explanation))?,
-        false => print(&text(&loaded, &target, &explanation))?,
+    if args.json {
+        print_json(&document(&loaded, &target, &explanation))?;
+    } else {
+        print(&text(&loaded, &target, &explanation))?;
     }
     match explanation.verdict {
         Allow::Deny if args.exit_code => Err(Failure { code: 1, message: String::new() }),
