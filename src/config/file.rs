@@ -1,6 +1,6 @@
 //! Text files with positions: the only place that knows TOML.
 //!
-//! A [`Table`] is taken apart key by key; what is left over at the end is an unknown key and refused, with the place
+//! A `Table` is taken apart key by key; what is left over at the end is an unknown key and refused, with the place
 //! and the nearest known key. Every error names file, line and column.
 
 use std::fs;

@@ -144,19 +144,8 @@ fn rule(mut table: Table<'_>, number: usize, layer: Layer) -> Result<Typed<'_, R
             .fail("a rule without an action")
             .help("add action = \"allow\" or action = \"deny\""));
     };
-    let mut rule = Rule {
-        name: format!("http #{number} {host}").into(),
-        action: yes_or_no(action)?,
-        host,
-        ports: Vec::new(),
-        methods: Methods::EVERY,
-        paths: Vec::new(),
-        processes: Vec::new(),
-        users: Vec::new(),
-        listeners: Vec::new(),
-        reason: None,
-        source: Source { layer, place: Some(spot.place()) },
-    };
+    let action = yes_or_no(action)?;
+    let mut rule = every_request(number, host, action, Source { layer, place: Some(spot.place()) });
     table.read("name", |item| words(&item), &mut rule.name)?;
     table.read_some("reason", |item| words(&item), &mut rule.reason)?;
     table.read("port", ports, &mut rule.ports)?;
@@ -167,6 +156,23 @@ fn rule(mut table: Table<'_>, number: usize, layer: Layer) -> Result<Typed<'_, R
     table.read("listener", |item| some(item, listener), &mut rule.listeners)?;
     table.finish()?;
     Ok(Typed { value: rule, spot })
+}
+
+/// A rule about every request to a host.
+fn every_request(number: usize, host: HostPattern, action: Allow, source: Source) -> Rule {
+    Rule {
+        name: format!("http #{number} {host}").into(),
+        host,
+        ports: Vec::new(),
+        methods: Methods::EVERY,
+        paths: Vec::new(),
+        processes: Vec::new(),
+        users: Vec::new(),
+        listeners: Vec::new(),
+        action,
+        reason: None,
+        source,
+    }
 }
 
 /// One or more values; an empty list would match nothing.
