@@ -10,6 +10,7 @@
 //! ```
 
 pub mod dial;
+pub mod dns;
 pub mod drain;
 pub mod fault;
 pub mod greet;
