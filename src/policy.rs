@@ -237,12 +237,6 @@ impl Policy {
         &self.digest
     }
 
-    /// Whether nothing at all can be allowed, as with no files: worth a word at start.
-    pub fn allows_nothing(&self) -> bool {
-        let opens = |entry: &Listed| matches!(entry.list, List::Allow | List::Splice);
-        self.default.0 == Allow::Deny && !self.listed.iter().any(opens)
-    }
-
     fn judge_host(&self, site: &Site<'_>, port: u16) -> (HostVerdict, &Why) {
         let [block, allow, splice, _] = site.listed().map(|index| Some(&self.listed[index? as usize].why));
         // A user's splice must not blind the rules that corp wrote, nor add to an allow list that corp wrote.

@@ -15,113 +15,115 @@ fn good(user: &str, corp: Option<&str>) -> LoadedPolicy {
 
 #[test]
 fn lesson_21_every_mistake_is_refused_with_its_place_and_what_to_do() {
-    for (text, error) in [
-        ("[network]\nalow = []", "user.toml:2:1: unknown key \"alow\" in [network]; did you mean \"allow\"?"),
-        ("[netwrok]\nallow = []", "user.toml:1:2: unknown key \"netwrok\"; did you mean \"network\"?"),
-        ("[network\nallow = []", "user.toml:1:9: unclosed table, expected `]`"),
-        (
-            "[network]\ndefault = \"alow\"",
-            "user.toml:2:11: network.default is \"alow\", not \"allow\" or \"deny\"; did you mean \"allow\"?",
-        ),
-        ("[network]\nallow = \"a.test\"", "user.toml:2:9: network.allow must be a list in [brackets]"),
-        (
-            "[network]\nallow = [\n  \"a.test\",\n  \"B.test\",\n]",
-            "user.toml:4:3: \"B.test\" can never match: hosts are compared in canonical form; write \"b.test\"",
-        ),
-        (
-            "[network]\nallow = [\"bücher.example\"]",
-            "user.toml:2:10: \"bücher.example\" can never match: hosts are compared in canonical form; write \"xn--bcher-kva.example\"",
-        ),
-        (
-            "[network]\nallow = [\"a.test:443\"]",
-            "user.toml:2:10: a host pattern has no port; ports belong in network.ports or a rule's port; write \"a.test\"",
-        ),
-        (
-            "[network]\nallow = [\"https://a.test/\"]",
-            "user.toml:2:10: a host pattern has no scheme; write \"a.test\"",
-        ),
-        (
-            "[network]\nallow = [\"a.*.test\"]",
-            "user.toml:2:10: a wildcard stands only at the start, as in *.example.com",
-        ),
-        (
-            "[network]\nallow = [\"10.0.0.0/8\"]",
-            "user.toml:2:10: an address range is no host pattern; ranges belong in private_allow; write \"10.0.0.0\"",
-        ),
-        ("[network]\nports = [0]", "user.toml:2:10: network.ports must be a whole number from 1 to 65535"),
-        (
-            "[network]\nports = []",
-            "user.toml:2:9: an empty list of ports matches nothing; name a port, or leave the key out",
-        ),
-        (
-            "[network]\nprivate_allow = [\"10.0.0.1/8\"]",
-            "user.toml:2:18: \"10.0.0.1/8\" is no address range; write it as in 10.1.0.0/16 or fd00::/8, with the bits after the prefix zero",
-        ),
-        ("mode = \"watch\"", "user.toml:1:8: mode is \"watch\", not \"enforce\" or \"observe\""),
-        (
-            "[[http]]\naction = \"deny\"",
-            "user.toml:1:1: a rule without a host; add host = \"api.example.com\", or \"*\" for every host",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"",
-            "user.toml:1:1: a rule without an action; add action = \"allow\" or action = \"deny\"",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\npath = [\"/\"]",
-            "user.toml:4:1: unknown key \"path\" in [http]; did you mean \"paths\"?",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nmethods = [\"reads\"]",
-            "user.toml:4:12: \"reads\" is neither a class of methods (\"read\", \"write\") nor a method; did you mean \"read\"?",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nmethods = [\"get\"]",
-            "user.toml:4:12: \"get\" is neither a class of methods (\"read\", \"write\") nor a method; methods are case-sensitive: write \"GET\"",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nmethods = []",
-            "user.toml:4:11: an empty list matches nothing, so the rule never would; leave the key out",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\npaths = [\"admin/**\"]",
-            "user.toml:4:10: \"admin/**\" can never match: it does not begin with a slash; write \"/admin/**\"",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\npaths = [\"/a/../b\"]",
-            "user.toml:4:10: \"/a/../b\" can never match: it has a dot segment",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\npaths = [\"/a?b\"]",
-            "user.toml:4:10: \"/a?b\" can never match: it has a query or fragment, which rules never see; write \"/a\"",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nprocess = \"a-name-of-20-bytes!\"",
-            "user.toml:4:11: \"a-name-of-20-bytes!\" can never match: the kernel keeps 1 to 15 bytes of a process's name; write \"a-name-of-20-by\"",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nlistener = \"127.0.0.1:1\"",
-            "user.toml:4:12: \"127.0.0.1:1\" has no scheme; write tcp://127.0.0.1:1",
-        ),
-        (
-            "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nreason = \"a\\r\\nb\"",
-            "user.toml:4:10: these words are empty or have control characters in them",
-        ),
-        (
-            "[[sample]]\n",
-            "user.toml:1:1: a sample that says neither allow nor deny; add allow = \"GET https://example.com/\" or deny = \"…\"",
-        ),
-        (
-            "[[sample]]\nallow = \"a.test\"",
-            "user.toml:2:9: \"a.test\" is no request; write METHOD URL, as in \"GET https://example.com/\"",
-        ),
-        (
-            "[[sample]]\ndeny = \"GET ftp://a.test\"",
-            "user.toml:2:8: \"ftp://a.test\" is no URL; write it as in https://api.example.com/path",
-        ),
-    ] {
-        assert_eq!(load(text, None).expect_err(text).to_string(), error, "{text}");
+    for (text, error) in MISTAKES {
+        assert_eq!(load(text, None).expect_err(text).to_string(), *error, "{text}");
     }
 }
+
+const MISTAKES: &[(&str, &str)] = &[
+    ("[network]\nalow = []", "user.toml:2:1: unknown key \"alow\" in [network]; did you mean \"allow\"?"),
+    ("[netwrok]\nallow = []", "user.toml:1:2: unknown key \"netwrok\"; did you mean \"network\"?"),
+    ("[network\nallow = []", "user.toml:1:9: unclosed table, expected `]`"),
+    (
+        "[network]\ndefault = \"alow\"",
+        "user.toml:2:11: network.default is \"alow\", not \"allow\" or \"deny\"; did you mean \"allow\"?",
+    ),
+    ("[network]\nallow = \"a.test\"", "user.toml:2:9: network.allow must be a list in [brackets]"),
+    (
+        "[network]\nallow = [\n  \"a.test\",\n  \"B.test\",\n]",
+        "user.toml:4:3: \"B.test\" can never match: hosts are compared in canonical form; write \"b.test\"",
+    ),
+    (
+        "[network]\nallow = [\"bücher.example\"]",
+        "user.toml:2:10: \"bücher.example\" can never match: hosts are compared in canonical form; write \"xn--bcher-kva.example\"",
+    ),
+    (
+        "[network]\nallow = [\"a.test:443\"]",
+        "user.toml:2:10: a host pattern has no port; ports belong in network.ports or a rule's port; write \"a.test\"",
+    ),
+    (
+        "[network]\nallow = [\"https://a.test/\"]",
+        "user.toml:2:10: a host pattern has no scheme; write \"a.test\"",
+    ),
+    (
+        "[network]\nallow = [\"a.*.test\"]",
+        "user.toml:2:10: a wildcard stands only at the start, as in *.example.com",
+    ),
+    (
+        "[network]\nallow = [\"10.0.0.0/8\"]",
+        "user.toml:2:10: an address range is no host pattern; ranges belong in private_allow; write \"10.0.0.0\"",
+    ),
+    ("[network]\nports = [0]", "user.toml:2:10: network.ports must be a whole number from 1 to 65535"),
+    (
+        "[network]\nports = []",
+        "user.toml:2:9: an empty list of ports matches nothing; name a port, or leave the key out",
+    ),
+    (
+        "[network]\nprivate_allow = [\"10.0.0.1/8\"]",
+        "user.toml:2:18: \"10.0.0.1/8\" is no address range; write it as in 10.1.0.0/16 or fd00::/8, with the bits after the prefix zero",
+    ),
+    ("mode = \"watch\"", "user.toml:1:8: mode is \"watch\", not \"enforce\" or \"observe\""),
+    (
+        "[[http]]\naction = \"deny\"",
+        "user.toml:1:1: a rule without a host; add host = \"api.example.com\", or \"*\" for every host",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"",
+        "user.toml:1:1: a rule without an action; add action = \"allow\" or action = \"deny\"",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\npath = [\"/\"]",
+        "user.toml:4:1: unknown key \"path\" in [http]; did you mean \"paths\"?",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nmethods = [\"reads\"]",
+        "user.toml:4:12: \"reads\" is neither a class of methods (\"read\", \"write\") nor a method; did you mean \"read\"?",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nmethods = [\"get\"]",
+        "user.toml:4:12: \"get\" is neither a class of methods (\"read\", \"write\") nor a method; methods are case-sensitive: write \"GET\"",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nmethods = []",
+        "user.toml:4:11: an empty list matches nothing, so the rule never would; leave the key out",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\npaths = [\"admin/**\"]",
+        "user.toml:4:10: \"admin/**\" can never match: it does not begin with a slash; write \"/admin/**\"",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\npaths = [\"/a/../b\"]",
+        "user.toml:4:10: \"/a/../b\" can never match: it has a dot segment",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\npaths = [\"/a?b\"]",
+        "user.toml:4:10: \"/a?b\" can never match: it has a query or fragment, which rules never see; write \"/a\"",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nprocess = \"a-name-of-20-bytes!\"",
+        "user.toml:4:11: \"a-name-of-20-bytes!\" can never match: the kernel keeps 1 to 15 bytes of a process's name; write \"a-name-of-20-by\"",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nlistener = \"127.0.0.1:1\"",
+        "user.toml:4:12: \"127.0.0.1:1\" has no scheme; write tcp://127.0.0.1:1",
+    ),
+    (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nreason = \"a\\r\\nb\"",
+        "user.toml:4:10: these words are empty or have control characters in them",
+    ),
+    (
+        "[[sample]]\n",
+        "user.toml:1:1: a sample that says neither allow nor deny; add allow = \"GET https://example.com/\" or deny = \"…\"",
+    ),
+    (
+        "[[sample]]\nallow = \"a.test\"",
+        "user.toml:2:9: \"a.test\" is no request; write METHOD URL, as in \"GET https://example.com/\"",
+    ),
+    (
+        "[[sample]]\ndeny = \"GET ftp://a.test\"",
+        "user.toml:2:8: \"ftp://a.test\" is no URL; write it as in https://api.example.com/path",
+    ),
+];
 
 #[test]
 fn two_rules_of_one_name_are_refused() {

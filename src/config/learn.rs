@@ -159,8 +159,12 @@ fn samples(text: &mut String, host: &Host, traffic: &Traffic<'_>, ruled: bool) {
     };
     match &first.request {
         Some(_) if ruled => {
-            for (path, methods) in &traffic.paths {
-                methods.iter().for_each(|method| sample(method, path));
+            let all = traffic
+                .paths
+                .iter()
+                .flat_map(|(path, methods)| methods.iter().map(move |method| (method, path)));
+            for (method, path) in all {
+                sample(method, path);
             }
         }
         Some(request) => sample(&request.method, "/"),

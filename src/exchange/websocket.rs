@@ -33,7 +33,10 @@ impl Frames {
         Self {
             guest: Some(Walker::new(true, false, share)),
             origin: Some(Walker::new(false, false, share)),
-            meter: exchange.detected().filter(|found| found.websocket).map(|found| WsMeter::new(found, cap / 2)),
+            meter: exchange
+                .detected()
+                .filter(|found| found.websocket)
+                .map(|found| WsMeter::new(found, cap / 2)),
             facts: WebSocketFacts::default(),
             off: None,
         }
@@ -46,10 +49,13 @@ impl Frames {
 
     /// Bytes that went on; runs that ended with them are recorded.
     pub fn see(&mut self, exchange: &Exchange, from_guest: bool, bytes: &[u8], now: Now, with: Recorder<'_>) {
-        let Some(mut walker) = (if from_guest { self.guest.take() } else { self.origin.take() }) else { return };
+        let Some(mut walker) = (if from_guest { self.guest.take() } else { self.origin.take() }) else {
+            return;
+        };
         let elapsed = now.mono.saturating_sub(exchange.started.mono);
         let (facts, meter) = (&mut self.facts, &mut self.meter);
-        let outcome = walker.push(bytes, &mut |event| note(event, from_guest, facts, meter.as_mut(), elapsed));
+        let outcome =
+            walker.push(bytes, &mut |event| note(event, from_guest, facts, meter.as_mut(), elapsed));
         match outcome {
             Ok(()) if from_guest => self.guest = Some(walker),
             Ok(()) => self.origin = Some(walker),
@@ -105,7 +111,13 @@ pub struct Recorder<'a> {
     pub pricing: &'a Pricing,
 }
 
-fn note(event: WsEvent<'_>, from_guest: bool, facts: &mut WebSocketFacts, meter: Option<&mut WsMeter>, elapsed: u64) {
+fn note(
+    event: WsEvent<'_>,
+    from_guest: bool,
+    facts: &mut WebSocketFacts,
+    meter: Option<&mut WsMeter>,
+    elapsed: u64,
+) {
     match event {
         WsEvent::Message { payload, .. } => {
             *messages(facts, from_guest) += 1;
