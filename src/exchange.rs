@@ -188,8 +188,8 @@ impl Exchange {
         }
         let facts = || TapHead::from_fields(head.status, head.fields.iter());
         self.tap = match &self.detected {
-            Some(found) => Some(Box::new(Tap::new(found, facts(), self.inspect))),
-            None if head.status >= 400 => Some(Box::new(Tap::errors_only(facts()))),
+            Some(found) => Some(Box::new(Tap::new(found, &facts(), self.inspect))),
+            None if head.status >= 400 => Some(Box::new(Tap::errors_only(&facts()))),
             None => None,
         };
     }

@@ -76,7 +76,7 @@ impl Exchange {
         let billed = self.sent && self.tap.is_none() && self.row.status.is_none_or(|status| status != 101);
         if let (true, Some(found)) = (billed, &self.detected) {
             let unanswered = TapHead { status: 200, ..TapHead::default() };
-            self.tap = Some(Box::new(Tap::new(found, unanswered, self.inspect)));
+            self.tap = Some(Box::new(Tap::new(found, &unanswered, self.inspect)));
         }
         let Some(mut tap) = self.tap.take() else { return };
         if let Some(facts) = facts {

@@ -52,7 +52,7 @@ impl<'a> TapHead<'a> {
             b"content-type" => self.content_type = Some(value),
             b"content-encoding" if self.content_encoding.is_empty() => self.content_encoding = value.into(),
             b"content-encoding" => {
-                self.content_encoding = [&self.content_encoding, value].join(&b","[..]).into()
+                self.content_encoding = [&self.content_encoding, value].join(&b","[..]).into();
             }
             b"retry-after" => self.retry_after = Some(value),
             b"retry-after-ms" => self.retry_after_ms = Some(value),
@@ -98,17 +98,17 @@ pub struct TapReport {
 
 impl Tap {
     /// A tap for the answer to a model call; `cap` bounds what it may hold.
-    pub fn new(detected: &Detected, head: TapHead<'_>, cap: usize) -> Self {
-        Self::with(Observer::of_call(detected, &head, cap), head)
+    pub fn new(detected: &Detected, head: &TapHead<'_>, cap: usize) -> Self {
+        Self::with(Observer::of_call(detected, head, cap), &head.content_encoding)
     }
 
     /// A tap that reads only the error in a 4xx or 5xx answer, of any host.
-    pub fn errors_only(head: TapHead<'_>) -> Self {
-        Self::with(Observer::of_failure(&head), head)
+    pub fn errors_only(head: &TapHead<'_>) -> Self {
+        Self::with(Observer::of_failure(head), &head.content_encoding)
     }
 
-    fn with(observer: Observer, head: TapHead<'_>) -> Self {
-        Self { decoding: Decoding::new(&head.content_encoding), observer, facts: RequestFacts::default() }
+    fn with(observer: Observer, content_encoding: &[u8]) -> Self {
+        Self { decoding: Decoding::new(content_encoding), observer, facts: RequestFacts::default() }
     }
 
     /// What the request asked; may come any time before [`end`](Self::end).

@@ -33,7 +33,7 @@ fn run(
         content_encoding: encoding.unwrap_or_default().into(),
         ..TapHead::default()
     };
-    let mut tap = Tap::new(&detected, head, CAP);
+    let mut tap = Tap::new(&detected, &head, CAP);
     let mut request = RequestTap::new(&detected, None);
     request.push(fixture.request.as_bytes());
     tap.set_request_facts(request.end(true));
@@ -176,7 +176,7 @@ fn first_token_is_the_first_generated_content_of_a_stream() {
     let until = fixture.body.find("thinking_delta").expect("there");
     let detected = detected(fixture.url);
     let head = TapHead { status: 200, content_type: Some(b"text/event-stream"), ..TapHead::default() };
-    let mut tap = Tap::new(&detected, head, CAP);
+    let mut tap = Tap::new(&detected, &head, CAP);
     tap.push(&fixture.body.as_bytes()[..until], 10);
     tap.push(&fixture.body.as_bytes()[until..], 20);
     assert_eq!(tap.end(true, 30).calls[0].first_token_us, Some(20));
@@ -267,7 +267,7 @@ fn p24_tool_calls_without_end_are_kept_within_the_bound() {
         r#"{{"choices":[{{"message":{{"tool_calls":[{calls}]}},"finish_reason":"tool_calls"}}],"usage":{{"prompt_tokens":1}}}}"#
     );
     let head = TapHead { status: 200, content_type: Some(b"application/json"), ..TapHead::default() };
-    let mut tap = Tap::new(&detected("api.openai.com/v1/chat/completions"), head, CAP);
+    let mut tap = Tap::new(&detected("api.openai.com/v1/chat/completions"), &head, CAP);
     body.as_bytes().chunks(16 << 10).for_each(|piece| tap.push(piece, 1));
     let report = tap.end(true, 2);
     let call = &report.calls[0];
@@ -288,7 +288,7 @@ fn several_content_encoding_fields_are_one_list() {
 fn errors_in_a_stream_are_told_at_once() {
     let detected = detected("api.anthropic.com/v1/messages");
     let head = TapHead { status: 200, content_type: Some(b"text/event-stream"), ..TapHead::default() };
-    let mut tap = Tap::new(&detected, head, CAP);
+    let mut tap = Tap::new(&detected, &head, CAP);
     let event = br#"data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     tap.push(event, 5);
     assert_eq!(tap.take_errors()[0].kind.as_deref(), Some("overloaded_error"), "before the line has ended");
@@ -308,7 +308,7 @@ fn a_failed_call_is_a_call_with_an_error_and_without_counts() {
         (b"retry-after-ms", b"1500"),
     ];
     let head = TapHead::from_fields(429, fields.into_iter());
-    let mut tap = Tap::new(&detected, head, CAP);
+    let mut tap = Tap::new(&detected, &head, CAP);
     tap.push(br#"{"error":{"message":"slow down","type":"requests","code":"rate_limit_exceeded"}}"#, 5);
     let told = tap.take_errors();
     assert_eq!(told.len(), 1, "as soon as it is known");
@@ -330,11 +330,11 @@ fn a_failed_call_is_a_call_with_an_error_and_without_counts() {
 
 #[test]
 fn any_4xx_or_5xx_is_an_error_even_without_a_body() {
-    let mut tap = Tap::errors_only(TapHead { status: 503, ..TapHead::default() });
+    let mut tap = Tap::errors_only(&TapHead { status: 503, ..TapHead::default() });
     tap.push(b"", 1);
     let report = tap.end(true, 2);
     assert_eq!((report.calls.len(), report.errors.len(), report.errors[0].status), (0, 1, Some(503)));
-    let redirect = Tap::errors_only(TapHead { status: 302, ..TapHead::default() }).end(true, 2);
+    let redirect = Tap::errors_only(&TapHead { status: 302, ..TapHead::default() }).end(true, 2);
     assert!(redirect.errors.is_empty());
 }
 
@@ -367,7 +367,7 @@ fn framed(url: &str, body: &[u8]) -> TapReport {
         content_type: Some(b"application/vnd.amazon.eventstream"),
         ..TapHead::default()
     };
-    let mut tap = Tap::new(&detected(url), head, CAP);
+    let mut tap = Tap::new(&detected(url), &head, CAP);
     body.chunks(5).for_each(|piece| tap.push(piece, 1));
     tap.end(true, 2)
 }
