@@ -177,6 +177,11 @@ impl Policy {
         (verdict, why.clone())
     }
 
+    /// May this host be talked to at all, on some port? What a name server asks.
+    pub fn name(&self, host: &Host) -> (HostVerdict, Why) {
+        self.host(host, self.ports.0.first().copied().unwrap_or_default())
+    }
+
     /// May this request be made? Judges the host too.
     pub fn request(&self, question: &RequestQuestion<'_>) -> (Allow, Why) {
         let site = Site::new(&self.table, question.host);

@@ -96,6 +96,11 @@ impl Service {
         &self.settings
     }
 
+    /// The id of this session in the ledger.
+    pub fn session_id(&self) -> &str {
+        self.ledger.session_id()
+    }
+
     /// Reads the policy files again: all or nothing; on an error the last good policy stays in force.
     pub fn reload(&self, notice: &mut dyn FnMut(&str)) -> Result<(), ConfigError> {
         let policy = load_policy(&self.settings, notice)?;

@@ -44,7 +44,7 @@ enum Part {
 
 impl Gzip {
     pub(super) fn new() -> Self {
-        Self { part: Part::Fixed(0), flags: 0, inflate: Inflate::default(), crc: Crc32::default(), size: 0 }
+        Self { part: Part::Fixed(0), flags: 0, inflate: Inflate::bare(), crc: Crc32::default(), size: 0 }
     }
 
     pub(super) fn is_whole(&self) -> bool {
@@ -129,6 +129,7 @@ impl Gzip {
         if trailer != u64::from(self.size) << 32 | u64::from(self.crc.value()) {
             return Err(CodingError::Checksum);
         }
+        self.inflate.restart();
         self.crc = Crc32::default();
         self.size = 0;
         Ok(Part::Fixed(0))

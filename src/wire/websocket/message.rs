@@ -107,7 +107,7 @@ impl Message {
 
     fn inflate(&mut self, mut bytes: &[u8]) -> Result<(), WsError> {
         let Self { inflate, kept, length, cap, .. } = self;
-        let inflate = inflate.get_or_insert_default();
+        let inflate = inflate.get_or_insert_with(Inflate::bare);
         let cap = *cap as u64;
         let mut keep = |piece: &[u8]| {
             *length += piece.len() as u64;
