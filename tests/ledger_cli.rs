@@ -129,6 +129,12 @@ fn usage_and_sessions_add_up() {
     for by in ["provider", "host", "process", "day", "session"] {
         assert_eq!(bench.json(&["usage", "--json", "--by", by])["rows"][0]["calls"], 1, "{by}");
     }
+    let priced = bench.json(&["usage", "--json", "--reprice"]);
+    assert!(priced["total"]["cost_pico_usd"].is_null(), "no table knows claude-x");
+    assert_eq!(
+        (priced["total"]["unpriced"].as_i64(), priced["rows"][0]["unpriced"].as_i64()),
+        (Some(1), Some(1))
+    );
     let table = bench.stdout(&["usage"]);
     assert!(table.contains("$0.0123") && table.contains("1_200") && table.contains("total"), "{table}");
     let sessions = bench.json(&["sessions", "--json"]);

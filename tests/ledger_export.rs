@@ -5,11 +5,14 @@ mod ledger_support;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use ledger_support::{Place, close, eventually, net, send};
 use serde_json::Value;
 use tollgate::model::usage::{Call, Usage};
 use tollgate::telemetry::event::{CallEvent, Event, HeadCopy};
+use tollgate::telemetry::export::Exporter;
+use tollgate::telemetry::export::otlp::Names;
 use tollgate::telemetry::{Ledger, Sink};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -175,4 +178,27 @@ fn check_metrics(metrics: &Value) {
     let tokens = metrics[2]["histogram"]["dataPoints"].as_array().expect("points");
     assert_eq!(tokens.len(), 2);
     assert_eq!((tokens[0]["count"].as_u64(), tokens[0]["sum"].as_f64()), (Some(1), Some(1200.0)));
+}
+
+#[test]
+fn a_live_export_sends_what_comes_and_what_is_left_at_its_end() {
+    let (place, ledger, sink) = filled();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+    let exporter =
+        Exporter::new(&place.db(), "live", &endpoint, Vec::new(), Names::Released).expect("an exporter");
+    let live = exporter.spawn(Duration::from_millis(50)).expect("started");
+    let spans = |(path, document): (String, Value)| {
+        assert_eq!(path, "/v1/traces");
+        document["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().map(Vec::len)
+    };
+    assert_eq!(spans(answer(&listener, 200)), Some(2));
+    answer(&listener, 200);
+    send(&sink);
+    assert!(eventually(|| sink.written() == 3));
+    let stopping = std::thread::spawn(move || live.stop());
+    assert_eq!(spans(answer(&listener, 200)), Some(1));
+    answer(&listener, 200);
+    stopping.join().expect("ended");
+    close(ledger);
 }

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::config::{self, Overrides};
+use crate::config::{self, Overrides, Settings};
 use crate::telemetry::query::{Filter, Pattern, QueryError, Reader, StatusRange};
 
 /// Which ledger is read.
@@ -28,9 +28,13 @@ impl Where {
         if let Some(db) = &self.db {
             return Ok(db.clone());
         }
+        Ok(self.settings()?.telemetry.db)
+    }
+
+    /// The configuration that is meant.
+    pub fn settings(&self) -> Result<Settings, Failure> {
         let overrides = Overrides { state_dir: self.state_dir.clone(), ..Overrides::default() };
-        let settings = config::load(self.config.as_deref(), &overrides);
-        Ok(settings.map_err(|error| Failure::usage(error.to_string()))?.telemetry.db)
+        config::load(self.config.as_deref(), &overrides).map_err(|error| Failure::usage(error.to_string()))
     }
 
     /// Opens it for reading.

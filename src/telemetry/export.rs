@@ -6,8 +6,10 @@ mod post;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::{Connection, OpenFlags};
 
 use self::otlp::Names;
@@ -100,6 +102,35 @@ impl Exporter {
         Ok(events.len() + calls.len())
     }
 
+    /// Goes on sending in a thread of its own, looking for new rows every so often. A collector that is away is
+    /// tried again.
+    pub fn spawn(self, every: Duration) -> std::io::Result<Live> {
+        let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+        let work = move || {
+            let mut troubled = false;
+            loop {
+                let ended = matches!(stopped.recv_timeout(every), Err(RecvTimeoutError::Disconnected));
+                let outcome = self.send_all();
+                if let Err(error) = &outcome
+                    && !troubled
+                {
+                    log::warn!("exporting to the collector: {error}; trying again every {every:?}");
+                }
+                troubled = outcome.is_err();
+                if ended {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("otlp".to_owned()).spawn(work)?;
+        Ok(Live { stop, thread })
+    }
+
+    fn send_all(&self) -> Result<(), ExportError> {
+        while self.send()? > 0 {}
+        Ok(())
+    }
+
     fn batch(
         &self,
         reader: &Reader,
@@ -113,6 +144,22 @@ impl Exporter {
             true
         })?;
         Ok((records, at))
+    }
+}
+
+/// An export that goes on until it is stopped.
+#[derive(Debug)]
+pub struct Live {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Live {
+    /// Sends what is there, once, and ends.
+    pub fn stop(self) {
+        drop(self.stop);
+        // A panic in the exporter is reported where it happens and must not end the proxy.
+        let _ = self.thread.join();
     }
 }
 

@@ -120,20 +120,19 @@ impl Writer {
             }
             thread::sleep(RETRY);
         }
-        if failing_since.is_some() {
-            log::info!("the ledger can be written again");
-        }
         self.shared.trouble.store(Trouble::Behind as u8, Relaxed);
-        self.shared.failed.store(false, Relaxed);
+        if self.shared.failed.swap(false, Relaxed) {
+            log::warn!("the ledger can be written again");
+        }
         batch.clear();
     }
 
     fn report(&self, found: Trouble, since: Instant) {
-        if self.shared.trouble.swap(found as u8, Relaxed) != found as u8 {
+        self.shared.trouble.store(found as u8, Relaxed);
+        if mono() - since >= Duration::from_micros(self.shared.patience)
+            && !self.shared.failed.swap(true, Relaxed)
+        {
             log::warn!("{found}: {} events wait", self.queue.len());
-        }
-        if mono() - since >= Duration::from_micros(self.shared.patience) {
-            self.shared.failed.store(true, Relaxed);
         }
     }
 
