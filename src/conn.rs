@@ -10,6 +10,7 @@
 //! ```
 
 pub mod dial;
+pub mod dns;
 pub mod drain;
 pub mod fault;
 pub mod greet;
@@ -136,6 +137,8 @@ pub struct Conn {
     life: Life,
     answer: Option<Answer>,
     deadline: Micros,
+    /// Bytes that waited to leave, both ways, when it last ran.
+    waiting: usize,
 }
 
 /// Bytes that may wait towards a peer before reading from the other stops (P23).
@@ -146,7 +149,7 @@ impl Conn {
     pub fn new(session: Session, deadline: Micros) -> Self {
         let state = State::first(&session);
         let legs = Legs { guest: Leg::plain(), origin: None };
-        Self { session, legs, state: Some(state), life: Life::Open, answer: None, deadline }
+        Self { session, legs, state: Some(state), life: Life::Open, answer: None, deadline, waiting: 0 }
     }
 
     /// How many bytes may be read from a side now; 0 for none.
@@ -155,7 +158,7 @@ impl Conn {
         match side {
             Side::Guest if self.legs.guest.takes_input(state.guest_mark()) => READ,
             Side::Origin => match &self.legs.origin {
-                Some(leg) if leg.takes_input(READ) && self.legs.guest.queued() < HIGH_MARK => READ,
+                Some(leg) if leg.takes_input(state.origin_mark()) && self.legs.guest.queued() < HIGH_MARK => READ,
                 _ => 0,
             },
             Side::Guest => 0,
@@ -185,7 +188,17 @@ impl Conn {
         }
     }
 
-    /// A peer's transport broke: reset, or a write that failed.
+    /// A write to the origin failed, so nothing more can be sent; an answer may still be there to be read.
+    pub fn origin_refuses(&mut self) {
+        if let Some(leg) = &mut self.legs.origin {
+            leg.discard_output();
+        }
+        if let Some(state) = &mut self.state {
+            state.origin_lost();
+        }
+    }
+
+    /// A peer's transport broke: a reset, or a write to the guest that failed.
     pub fn lost(&mut self, side: Side, cx: &mut Cx<'_>) {
         self.end_of_input(side);
         match side {
@@ -208,6 +221,7 @@ impl Conn {
         if let Err(error) = self.resume() {
             self.fail(error, cx);
         }
+        self.note_room(cx.now.mono);
         let mut turns = 0;
         while let Some(state) = self.state.take() {
             turns += 1;
@@ -223,6 +237,17 @@ impl Conn {
                 Ok(Step::Done(life)) => self.end(life),
                 Err(fault) => self.end_badly(*fault, cx),
             }
+        }
+        self.waiting = self.queued(Side::Guest) + self.queued(Side::Origin);
+    }
+
+    /// Bytes that have left since the last turn break a silence as bytes that came do.
+    fn note_room(&mut self, now: Micros) {
+        let waiting = self.queued(Side::Guest) + self.queued(Side::Origin);
+        if waiting < self.waiting
+            && let Some(state) = &mut self.state
+        {
+            state.note_room(now, self.legs.guest.queued());
         }
     }
 
@@ -249,7 +274,7 @@ impl Conn {
     /// The deadline has passed: the stage failed.
     pub fn expire(&mut self, cx: &mut Cx<'_>) {
         let Some(state) = self.state.take() else { return };
-        match state.expire(&mut self.legs, &mut self.session, cx) {
+        match state.expire(&self.session, cx) {
             Ok(next) => {
                 self.deadline = next.deadline();
                 self.state = Some(next);
@@ -294,7 +319,8 @@ impl Conn {
 
     /// Whether nothing would be lost by closing now: no exchange or tunnel is under way.
     pub fn is_idle(&self) -> bool {
-        self.state.as_ref().is_none_or(State::is_idle)
+        let idle = self.state.as_ref().is_none_or(State::is_idle);
+        idle && self.legs.guest.queued() == 0
     }
 
     /// Whether our direction towards a side is to be shut down once everything has left.

@@ -96,6 +96,11 @@ impl Service {
         &self.settings
     }
 
+    /// The id of this session in the ledger.
+    pub fn session_id(&self) -> &str {
+        self.ledger.session_id()
+    }
+
     /// Reads the policy files again: all or nothing; on an error the last good policy stays in force.
     pub fn reload(&self, notice: &mut dyn FnMut(&str)) -> Result<(), ConfigError> {
         let policy = load_policy(&self.settings, notice)?;
@@ -159,7 +164,8 @@ fn model_table(settings: &Settings) -> ModelTable {
 /// The built-in prices, with the operator's own table over them.
 fn price_table(settings: &Settings) -> Result<PriceTable, StartError> {
     let Some(path) = &settings.model.prices else { return Ok(PriceTable::built_in().clone()) };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
     PriceTable::with(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
 }
 

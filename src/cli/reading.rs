@@ -105,7 +105,6 @@ fn moment(reader: &Reader, option: &str, text: Option<&str>) -> Result<Option<i6
 }
 
 /// A failure to read, for the person at the terminal.
-#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(unreadable)`")]
 pub fn unreadable(error: QueryError) -> Failure {
     match error {
         QueryError::NoSuchFilter(_) => Failure::usage(error.to_string()),

@@ -86,12 +86,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 const COLUMNS: &[Column] = &[
     right("CALLS", 8),
-    right("FAILED", 6),
+    right("FAILED", 6).wide(),
     right("INPUT", 13),
-    right("CACHE READ", 13),
-    right("CACHE WRITE", 11),
+    right("CACHE READ", 13).wide(),
+    right("CACHE WRITE", 11).wide(),
     right("OUTPUT", 11),
-    right("REASONING", 11),
+    right("REASONING", 11).wide(),
     right("COST", 10),
     left("OF", 0),
 ];

@@ -1,6 +1,7 @@
 //! Bytes both ways: TLS that the policy splices, and WebSockets after their 101. Nothing is held: what comes from one
 //! side leaves to the other, and a tap walks a WebSocket's frames beside it.
 
+use crate::exchange::record::Failure;
 use crate::exchange::websocket::{Frames, Recorder};
 use crate::exchange::{Exchange, Refusal, decide};
 use crate::limits::Micros;
@@ -12,7 +13,7 @@ use super::drain::Drain;
 use super::fault::{Fault, Tell};
 use super::session::Target;
 use super::state::{State, Step, Turn};
-use super::{Ask, Cx, HIGH_MARK, Legs, READ, Session};
+use super::{Ask, Cx, HIGH_MARK, Legs, Session};
 
 /// A connection that is to be spliced.
 #[derive(Debug)]
@@ -69,11 +70,6 @@ impl Tunnel {
         State::Tunnel(Box::new(Self { kind, idle, deadline: cx.now.mono + idle }))
     }
 
-    /// How much may be read from the guest: nothing while the origin does not take it.
-    pub fn guest_mark(&self) -> usize {
-        READ
-    }
-
     /// Whether a policy denies what is under way.
     pub fn is_denied_by(&self, policy: &Policy) -> bool {
         match &self.kind {
@@ -125,8 +121,14 @@ impl Tunnel {
                 cx.events.push(Event::Net(row));
             }
             Kind::WebSocket(exchange, frames) => {
+                let (decision, failure) = match (frames.was_closed(), legs.guest.is_exhausted()) {
+                    (true, _) => (Decision::Allowed, None),
+                    (false, true) => (Decision::Aborted, Some("the guest left without a close frame")),
+                    (false, false) => (Decision::Failed, Some("the origin left without a close frame")),
+                };
+                let failure = failure.map(|label| Failure { phase: Phase::Body, label: label.to_owned() });
                 let with = Recorder { events: cx.events, pricing: &cx.world.pricing };
-                frames.finish(exchange, cx.now, with);
+                frames.finish(exchange, decision, failure, cx.now, with);
             }
         }
         Step::Go(State::Drain(Drain::polite(legs, cx)))
@@ -141,7 +143,8 @@ impl Tunnel {
     }
 
     /// A fault that came from outside a turn.
-    pub fn into_fault(self: Box<Self>, mut fault: Fault, cx: &mut Cx<'_>) -> Fault {
+    pub fn into_fault(self: Box<Self>, fault: Fault, cx: &mut Cx<'_>) -> Fault {
+        let mut fault = fault.at(Phase::Body);
         match self.kind {
             Kind::Splice(_, row) => {
                 // A splice that was established is one, however it ended.

@@ -8,6 +8,7 @@ use crate::model::websocket::{Run, WsMeter};
 use crate::telemetry::event::{Decision, Event, Phase, WebSocketFacts};
 use crate::wire::websocket::{Walker, WsEvent};
 
+use super::record::Failure;
 use super::{Exchange, Pricing};
 
 /// Both directions of one WebSocket.
@@ -81,12 +82,18 @@ impl Frames {
         exchange
     }
 
-    /// Ends the exchange: properly where either side said goodbye.
-    pub fn finish(self, exchange: Box<Exchange>, now: Now, with: Recorder<'_>) {
-        let decision = if self.was_closed() { Decision::Allowed } else { Decision::Aborted };
+    /// Ends the exchange.
+    pub fn finish(
+        self,
+        exchange: Box<Exchange>,
+        decision: Decision,
+        failure: Option<Failure>,
+        now: Now,
+        with: Recorder<'_>,
+    ) {
         let Recorder { events, pricing } = with;
         let exchange = self.settle(exchange, now, Recorder { events, pricing });
-        exchange.finish(decision, None, now, pricing, events);
+        exchange.finish(decision, failure, now, pricing, events);
     }
 }
 

@@ -107,6 +107,11 @@ impl Meter {
         }
     }
 
+    /// Events turned out to come one by one.
+    pub fn frame(&mut self) {
+        self.reading.progress.framed = true;
+    }
+
     /// The name of the event under way, where the framing has one.
     pub fn name(&mut self, name: &[u8]) {
         let started = self.reading.progress.first_token_us.is_some();

@@ -261,10 +261,10 @@ impl From<rusqlite::Error> for Refusal {
 }
 
 /// Inserts the batch; returns kind and reason of each event that could not be stored.
-fn insert_all(
+fn insert_all<'e>(
     connection: &Connection,
-    mut rows: Rows,
-    batch: &[Event],
+    mut rows: Rows<'_, '_, 'e>,
+    batch: &'e [Event],
     carefully: bool,
 ) -> Result<Vec<(&'static str, String)>, Refusal> {
     let mut bad = Vec::new();
@@ -279,7 +279,11 @@ fn insert_all(
 }
 
 /// Inserts one event inside a savepoint; why it failed, if that was its own fault.
-fn insert_alone(connection: &Connection, rows: &mut Rows, event: &Event) -> rusqlite::Result<Option<String>> {
+fn insert_alone<'e>(
+    connection: &Connection,
+    rows: &mut Rows<'_, '_, 'e>,
+    event: &'e Event,
+) -> rusqlite::Result<Option<String>> {
     connection.execute_batch("SAVEPOINT event")?;
     let why = match rows.insert(event) {
         Ok(()) => None,

@@ -30,7 +30,7 @@ fn run(
     let head = TapHead {
         status: fixture.status,
         content_type: Some(fixture.content_type.as_bytes()),
-        content_encoding: encoding,
+        content_encoding: encoding.unwrap_or_default().into(),
         ..TapHead::default()
     };
     let mut tap = Tap::new(&detected, head, CAP);
@@ -255,6 +255,33 @@ fn p24_a_terminal_event_of_megabytes_is_read_within_the_bound() {
     assert!(body.len() > 8 << 20);
     let report = run(fixture, body.as_bytes(), std::iter::repeat(16 << 10), None, true);
     assert_eq!(tell(&report), fixture.truth);
+}
+
+#[test]
+fn p24_tool_calls_without_end_are_kept_within_the_bound() {
+    let arguments = "x".repeat(100_000);
+    let call =
+        format!(r#"{{"id":"c","type":"function","function":{{"name":"f","arguments":"{arguments}"}}}}"#);
+    let calls = vec![call.as_str(); 1000].join(",");
+    let body = format!(
+        r#"{{"choices":[{{"message":{{"tool_calls":[{calls}]}},"finish_reason":"tool_calls"}}],"usage":{{"prompt_tokens":1}}}}"#
+    );
+    let head = TapHead { status: 200, content_type: Some(b"application/json"), ..TapHead::default() };
+    let mut tap = Tap::new(&detected("api.openai.com/v1/chat/completions"), head, CAP);
+    body.as_bytes().chunks(16 << 10).for_each(|piece| tap.push(piece, 1));
+    let report = tap.end(true, 2);
+    let call = &report.calls[0];
+    let kept: usize =
+        call.tool_calls.iter().filter_map(|tool| tool.arguments.as_ref()).map(String::len).sum();
+    assert!(kept <= CAP / 4, "{kept}");
+    assert_eq!((call.usage.input, report.off), (Some(1), None));
+}
+
+#[test]
+fn several_content_encoding_fields_are_one_list() {
+    let fields = [(&b"Content-Encoding"[..], &b"deflate"[..]), (b"content-encoding", b"gzip")];
+    let head = TapHead::from_fields(200, fields.into_iter());
+    assert_eq!(&head.content_encoding[..], b"deflate,gzip");
 }
 
 #[test]

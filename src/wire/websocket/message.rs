@@ -120,7 +120,6 @@ impl Message {
         };
         // A final block may end the stream; another begins then (RFC 7692 §7.2.3.4).
         while let Inflated::End(used) = inflate.push(bytes, &mut keep).map_err(|_| WsError::Deflate)? {
-            inflate.restart();
             bytes = &bytes[used..];
         }
         Ok(())
