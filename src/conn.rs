@@ -157,7 +157,9 @@ impl Conn {
         match side {
             Side::Guest if self.legs.guest.takes_input(state.guest_mark()) => READ,
             Side::Origin => match &self.legs.origin {
-                Some(leg) if leg.takes_input(state.origin_mark()) && self.legs.guest.queued() < HIGH_MARK => READ,
+                Some(leg) if leg.takes_input(state.origin_mark()) && self.legs.guest.queued() < HIGH_MARK => {
+                    READ
+                }
                 _ => 0,
             },
             Side::Guest => 0,

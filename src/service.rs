@@ -159,7 +159,8 @@ fn model_table(settings: &Settings) -> ModelTable {
 /// The built-in prices, with the operator's own table over them.
 fn price_table(settings: &Settings) -> Result<PriceTable, StartError> {
     let Some(path) = &settings.model.prices else { return Ok(PriceTable::built_in().clone()) };
-    let text = std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
     PriceTable::with(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
 }
 

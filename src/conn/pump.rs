@@ -100,7 +100,8 @@ struct Batch {
 
 impl Batch {
     fn read(decoder: &mut Decoder, input: &[u8]) -> Self {
-        let mut batch = Self { pieces: [const { 0..0 }; PIECES], count: 0, used: 0, done: false, error: None };
+        let mut batch =
+            Self { pieces: [const { 0..0 }; PIECES], count: 0, used: 0, done: false, error: None };
         while batch.count < PIECES && !batch.done {
             let step = match decoder.step(&input[batch.used..]) {
                 Ok(step) => step,
