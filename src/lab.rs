@@ -82,6 +82,8 @@ pub struct Lab {
     pub names: Names,
     /// Answers to connects.
     pub reach: Reach,
+    /// What an origin sends before it is asked, as soon as it is connected.
+    pub origin_speaks_first: Option<&'static [u8]>,
     /// Everything that was asked of the world, as text.
     pub asked: Vec<String>,
     /// Everything that was recorded.
@@ -120,6 +122,7 @@ impl Lab {
             origins: Vec::new(),
             names: Names::Are(vec![ORIGIN]),
             reach: Reach::Connects,
+            origin_speaks_first: None,
             asked: Vec::new(),
             events: Vec::new(),
             life: Life::Open,
@@ -400,10 +403,14 @@ impl Lab {
             Reach::BlackHole => {}
             Reach::Refused => self.answer(Answer::Unreachable("connection refused".into())),
             Reach::Connects => {
-                let (leg, peer) = match ask.carriage {
+                let (mut leg, peer) = match ask.carriage {
                     Carriage::Tls => (world::towards(&ask.host), Peer::tls_server(&ask.host)),
                     Carriage::Plain | Carriage::Opaque => (Leg::plain(), Peer::plain()),
                 };
+                if let Some(bytes) = self.origin_speaks_first {
+                    let fed = leg.feed(bytes);
+                    debug_assert!(fed.is_ok(), "only plain origins speak first here");
+                }
                 self.current = Some(self.origins.len());
                 self.origins.push(peer);
                 self.answer(Answer::Origin { leg: Box::new(leg), dialed, reused: false });
