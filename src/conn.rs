@@ -220,10 +220,20 @@ impl Conn {
 
     /// Lets the machine go on until it waits.
     pub fn run(&mut self, cx: &mut Cx<'_>) {
-        if let Err(error) = self.resume() {
-            self.fail(error, cx);
-        }
         self.note_room(cx.now.mono);
+        loop {
+            if let Err(error) = self.resume() {
+                self.fail(error, cx);
+            }
+            self.run_turns(cx);
+            if self.state.is_none() || !self.can_resume() {
+                break;
+            }
+        }
+        self.waiting = self.queued(Side::Guest) + self.queued(Side::Origin);
+    }
+
+    fn run_turns(&mut self, cx: &mut Cx<'_>) {
         let mut turns = 0;
         while let Some(state) = self.state.take() {
             turns += 1;
@@ -240,7 +250,6 @@ impl Conn {
                 Err(fault) => self.end_badly(*fault, cx),
             }
         }
-        self.waiting = self.queued(Side::Guest) + self.queued(Side::Origin);
     }
 
     /// Bytes that have left since the last turn break a silence as bytes that came do.
@@ -251,6 +260,11 @@ impl Conn {
         {
             state.note_room(now, self.legs.guest.queued());
         }
+    }
+
+    /// Whether input was kept back that there is room for now.
+    fn can_resume(&self) -> bool {
+        self.legs.guest.can_resume() || self.legs.origin.as_ref().is_some_and(|leg| leg.can_resume())
     }
 
     fn resume(&mut self) -> Result<(), Fault> {

@@ -195,7 +195,7 @@ const SOCKS_GENERAL_FAILURE: u8 = 1;
 const SOCKS_NOT_ALLOWED: u8 = 2;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A method begins with a token character; an empty line before it is allowed (RFC 9112 §2.2).
+/// Text of any kind is taken for HTTP, so that what is wrong with it can be said in HTTP.
 fn begins_http(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'\r' || b"!#$%&'*+-.^_`|~".contains(&byte) || byte.is_ascii_digit()
+    byte.is_ascii_graphic() || byte.is_ascii_whitespace()
 }

@@ -31,6 +31,8 @@ pub struct Request {
     keep_alive: Option<Micros>,
     /// The first byte of the head has come. Empty lines before it are none (RFC 9112 §2.2).
     began: bool,
+    /// The request line is whole and is one.
+    line_read: bool,
     /// The ledger takes no new request: the head is complete and waits.
     held: bool,
 }
@@ -43,7 +45,15 @@ impl Request {
     pub fn first(deadline: Micros, cx: &Cx<'_>) -> Self {
         let limits = &cx.world.limits;
         let mark = limits.request_line + limits.header_block + READ;
-        Self { scan: HeadScan::new(), deadline, mark, keep_alive: None, began: false, held: false }
+        Self {
+            scan: HeadScan::new(),
+            deadline,
+            mark,
+            keep_alive: None,
+            began: false,
+            line_read: false,
+            held: false,
+        }
     }
 
     /// The next request on a connection that was kept alive.
@@ -82,11 +92,31 @@ impl Request {
             Ok(None) if legs.guest.gather() => self.scan.find(legs.guest.inbox(), &limits),
             other => other,
         };
-        match found {
-            Ok(Some(len)) => self.complete(len, legs, session, cx),
-            Ok(None) => self.wait(legs, session, cx),
-            Err(error) => Err(bad_head(error, None, session, cx)),
+        if let Ok(Some(len)) = found {
+            return self.complete(len, legs, session, cx);
         }
+        self.read_line(legs.guest.inbox(), session, cx)?;
+        match found {
+            Err(error) => Err(bad_head(error, None, session, cx)),
+            Ok(_) => self.wait(legs, session, cx),
+        }
+    }
+
+    /// Refuses what is no request line as soon as it is whole: a peer of another protocol may wait for us (P2).
+    fn read_line(&mut self, inbox: &[u8], session: &mut Session, cx: &mut Cx<'_>) -> Result<(), Box<Fault>> {
+        let start = inbox.iter().take_while(|&&byte| matches!(byte, b'\r' | b'\n')).count();
+        let line = inbox[start..].split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+        if self.line_read || !line.ends_with(b"\n") {
+            return Ok(());
+        }
+        self.line_read = true;
+        let mut head = std::mem::take(&mut cx.scratch.request);
+        let outcome = match parse_request(&[line, b"\r\n"].concat(), &mut head, &head_limits(cx)) {
+            Ok(()) | Err(HeadError::NoHost) => Ok(()),
+            Err(error) => Err(bad_head(error, Some(&head), session, cx)),
+        };
+        cx.scratch.request = head;
+        outcome
     }
 
     fn wait(self, legs: &mut Legs, session: &Session, cx: &Cx<'_>) -> Turn {

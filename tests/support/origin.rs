@@ -190,6 +190,14 @@ impl Conn {
         Ok(Some(self.buffer.drain(..end).collect()))
     }
 
+    /// Whatever has come, empty once the peer has closed.
+    pub fn some(&mut self) -> io::Result<Vec<u8>> {
+        if self.buffer.is_empty() {
+            self.fill()?;
+        }
+        Ok(std::mem::take(&mut self.buffer))
+    }
+
     /// Reads until `n` bytes are there.
     pub fn read(&mut self, n: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() < n {
