@@ -8,6 +8,7 @@ pub mod log;
 mod logger;
 pub mod policy;
 mod reading;
+pub mod redirect;
 pub mod relay;
 pub mod run;
 pub mod serve;
@@ -33,6 +34,7 @@ enum Command {
     Serve(serve::Args),
     Run(run::Args),
     Relay(relay::Args),
+    Redirect(redirect::Args),
     #[command(hide = true)]
     Jail(jail::Args),
     Ca(ca::Args),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => succeeded(serve::run(args)),
         Command::Run(args) => run::run(&args),
         Command::Relay(args) => relay::run(args),
+        Command::Redirect(args) => redirect::run(&args),
         Command::Jail(args) => jail::run(args),
         Command::Ca(args) => succeeded(ca::run(args)),
         Command::Policy(args) => succeeded(policy::run(args)),

@@ -110,7 +110,7 @@ fn runtime_dir(plan: &Plan) -> Option<(PathBuf, u32, u32)> {
 }
 
 fn inner(inside: &Inside) -> Result<ExitCode, Failure> {
-    jail::leave_outer()?;
+    jail::leave_outer(&inside.plan()?)?;
     supervised(&mut inside.again("init")?)
 }
 

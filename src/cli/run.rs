@@ -87,6 +87,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         hidden: hidden(&settings),
         state_dir: settings.state_dir.clone(),
         host_network: jail::network(),
+        caller: (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
         socket,
         user,
     };

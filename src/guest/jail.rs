@@ -45,6 +45,8 @@ pub struct Plan {
     pub hidden: Vec<PathBuf>,
     /// The network namespace of the proxy, which must not be the command's.
     pub host_network: String,
+    /// Who called: user and group.
+    pub caller: (u32, u32),
     /// Whom the command runs as, if not as whoever called.
     pub user: Option<User>,
 }
@@ -148,8 +150,8 @@ fn hold(directory: &Path) -> Result<OwnedFd, JailError> {
 }
 
 /// Inner: users, mounts and processes of its own. The next process that this one starts is process 1.
-pub fn leave_outer() -> Result<(), JailError> {
-    let mapper = users::Mapper::start().map_err(|error| JailError::of("users cannot be mapped", error))?;
+pub fn leave_outer(plan: &Plan) -> Result<(), JailError> {
+    let mapper = users::Mapper::start(plan.caller.0 == 0).map_err(|error| JailError::of("users cannot be mapped", error))?;
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
         .map_err(|error| JailError::of("user namespaces are refused", error).help(NO_USER_NAMESPACES))?;
     mapper.finish().map_err(|error| JailError::of("users cannot be mapped", error))?;
@@ -159,11 +161,20 @@ pub fn leave_outer() -> Result<(), JailError> {
 /// Init: the last preparations before the probe.
 pub fn settle(plan: &Plan) -> Result<(), JailError> {
     mounts::own_processes();
-    if let Some(user) = &plan.user {
+    if plan.caller.0 != 0 {
+        become_caller(plan.caller)?;
+    } else if let Some(user) = &plan.user {
         users::become_user(user).map_err(|error| JailError::of(&user.name, error))?;
     }
     die_with_parent()?;
     confine::forbid_other_sockets().map_err(JailError::new)
+}
+
+/// An ordinary caller was root of the namespaces so far; in one more they have their own number again.
+fn become_caller((uid, gid): (u32, u32)) -> Result<(), JailError> {
+    unshare(CloneFlags::CLONE_NEWUSER)
+        .map_err(|error| JailError::of("user namespaces are refused", error).help(NO_USER_NAMESPACES))?;
+    users::map_self(uid, 0, gid, 0).map_err(|error| JailError::of("the caller cannot be mapped", error))
 }
 
 /// Asks the kernel to end this process with the one that started it. A change of user forgets it.

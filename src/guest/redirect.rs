@@ -28,18 +28,23 @@ pub struct Rules {
     pub port: u16,
 }
 
-/// The program that puts rules in force.
+/// The programs that put rules in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tool {
     /// nftables.
     Nft(PathBuf),
-    /// iptables and ip6tables.
-    Iptables {
-        /// `iptables-restore`.
-        v4: PathBuf,
-        /// `ip6tables-restore`.
-        v6: PathBuf,
-    },
+    /// iptables, for IPv4 and IPv6.
+    Iptables([Iptables; 2]),
+}
+
+/// iptables for one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Iptables {
+    family: Family,
+    /// `iptables`, for single rules.
+    single: PathBuf,
+    /// `iptables-restore`, for many at once.
+    restore: PathBuf,
 }
 
 /// Why rules are not in force.
@@ -74,33 +79,103 @@ impl Tool {
         if let Some(nft) = program("nft") {
             return Ok(Self::Nft(nft));
         }
-        match (program("iptables-restore"), program("ip6tables-restore")) {
-            (Some(v4), Some(v6)) => Ok(Self::Iptables { v4, v6 }),
+        match (Iptables::find(Family::V4), Iptables::find(Family::V6)) {
+            (Some(v4), Some(v6)) => Ok(Self::Iptables([v4, v6])),
             _ => Err(RedirectError::NoTool),
         }
     }
 
-    /// The text of the rules for each program that is run.
+    /// The rules as text, each with the program that takes it.
     pub fn texts(&self, rules: Rules) -> Vec<(&Path, String)> {
         match self {
             Self::Nft(nft) => vec![(nft, rules.nft())],
-            Self::Iptables { v4, v6 } => {
-                vec![(v4, rules.iptables(Family::V4)), (v6, rules.iptables(Family::V6))]
+            Self::Iptables(both) => {
+                both.iter().map(|one| (one.restore.as_path(), rules.iptables(one.family))).collect()
             }
         }
     }
 
-    /// Puts rules in force, in place of older ones of the same scope.
+    /// Puts rules in force, in place of older ones of the same scope. At no moment is the scope open.
     pub fn install(&self, rules: Rules) -> Result<(), RedirectError> {
-        self.texts(rules).iter().try_for_each(|(program, text)| self.feed(program, text))
+        match self {
+            Self::Nft(nft) => run(nft, &["-f", "-"], &rules.nft()).map(drop),
+            Self::Iptables(both) => both.iter().try_for_each(|one| one.install(rules)),
+        }
     }
 
-    fn feed(&self, program: &Path, text: &str) -> Result<(), RedirectError> {
-        let arguments: &[&str] = match self {
-            Self::Nft(_) => &["-f", "-"],
-            Self::Iptables { .. } => &["--noflush"],
-        };
-        run(program, arguments, text).map(drop)
+    /// Whether these rules are in force, with this port.
+    pub fn is_installed(&self, rules: Rules) -> bool {
+        let port = rules.port.to_string();
+        let has_port = |said: String| said.split(|c: char| !c.is_ascii_digit()).any(|word| word == port);
+        match self {
+            Self::Nft(nft) => run(nft, &["list", "table", "inet", &rules.name()], "").is_ok_and(has_port),
+            Self::Iptables(both) => both.iter().all(|one| {
+                one.has_jumps(rules)
+                    && run(&one.single, &["-w", "-t", "nat", "-S", &rules.name()], "").is_ok_and(has_port)
+            }),
+        }
+    }
+
+    /// Takes the rules of a scope out of force. It is no error if there are none.
+    pub fn uninstall(&self, scope: Scope) -> Result<(), RedirectError> {
+        let rules = Rules { scope, port: 0 };
+        match self {
+            Self::Nft(nft) => {
+                let name = rules.name();
+                run(nft, &["-f", "-"], &format!("table inet {name}\ndelete table inet {name}\n")).map(drop)
+            }
+            Self::Iptables(both) => {
+                both.iter().for_each(|one| one.uninstall(rules));
+                if both.iter().any(|one| one.has_jumps(rules)) {
+                    return Err(RedirectError::Refused(both[0].single.clone(), "the rules are still there".to_owned()));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Tables that our chains stand in.
+const TABLES: [&str; 2] = ["nat", "filter"];
+
+impl Iptables {
+    fn find(family: Family) -> Option<Self> {
+        let name = if family == Family::V4 { "iptables" } else { "ip6tables" };
+        Some(Self { family, single: program(name)?, restore: program(&format!("{name}-restore"))? })
+    }
+
+    /// Fills the chains, then leads to them where nothing does yet.
+    fn install(&self, rules: Rules) -> Result<(), RedirectError> {
+        run(&self.restore, &["--noflush", "-w"], &rules.iptables(self.family))?;
+        for table in TABLES {
+            if !self.has_jump(table, rules) {
+                self.jump(table, "-A", rules)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn has_jumps(&self, rules: Rules) -> bool {
+        TABLES.iter().any(|table| self.has_jump(table, rules))
+    }
+
+    fn has_jump(&self, table: &str, rules: Rules) -> bool {
+        self.jump(table, "-C", rules).is_ok()
+    }
+
+    fn jump(&self, table: &str, action: &str, rules: Rules) -> Result<(), RedirectError> {
+        let jump = rules.jump();
+        let words = ["-w", "-t", table, action, "OUTPUT"].into_iter().chain(jump.split(' '));
+        run(&self.single, &words.collect::<Vec<_>>(), "").map(drop)
+    }
+
+    fn uninstall(&self, rules: Rules) {
+        for table in TABLES {
+            while self.jump(table, "-D", rules).is_ok() {}
+            for action in ["-F", "-X"] {
+                let _ = run(&self.single, &["-w", "-t", table, action, &rules.name()], ""); // it may not be there
+            }
+        }
     }
 }
 
@@ -178,27 +253,31 @@ impl Rules {
         )
     }
 
+    /// What leads from OUTPUT to our chain.
+    fn jump(self) -> String {
+        match self.scope {
+            Scope::Namespace => format!("-j {}", self.name()),
+            Scope::User(uid) => format!("-m owner --uid-owner {uid} -j {}", self.name()),
+        }
+    }
+
     /// Two chains for one family, flushed and filled in one go.
     fn iptables(self, family: Family) -> String {
         let (name, port) = (self.name(), self.port);
         let loopback = if family == Family::V4 { "127.0.0.0/8" } else { "::1/128" };
-        let jump = match self.scope {
-            Scope::Namespace => format!("-A OUTPUT -j {name}"),
-            Scope::User(uid) => format!("-A OUTPUT -m owner --uid-owner {uid} -j {name}"),
-        };
         format!(
             "*nat\n:{name} - [0:0]\n-F {name}
 -A {name} -p tcp --dport 53 -j REDIRECT --to-ports {port}
 -A {name} -p udp --dport 53 -j REDIRECT --to-ports {port}
 -A {name} -d {loopback} -j RETURN
 -A {name} -p tcp -j REDIRECT --to-ports {port}
-{jump}\nCOMMIT
+COMMIT
 *filter\n:{name} - [0:0]\n-F {name}
 -A {name} -m conntrack --ctstate DNAT -j RETURN
 -A {name} -m conntrack --ctstate RELATED -j RETURN
 -A {name} -d {loopback} -j RETURN
 -A {name} -j REJECT
-{jump}\nCOMMIT
+COMMIT
 "
         )
     }
@@ -217,11 +296,11 @@ mod tests {
         for part in ["table inet tollgate_1234", "meta skuid != 1234 accept", "reject", "redirect to :15001"] {
             assert!(nft[0].1.contains(part), "{part}");
         }
-        let both = Tool::Iptables { v4: "4".into(), v6: "6".into() };
+        let one = |family| Iptables { family, single: "x".into(), restore: "y".into() };
+        let both = Tool::Iptables([Family::V4, Family::V6].map(one));
         let both = both.texts(rules);
         assert_eq!(both.len(), 2);
         for (_, text) in &both {
-            assert_eq!(text.matches("--uid-owner 1234").count(), 2);
             assert!(text.contains("-p udp --dport 53") && text.contains("-j REJECT"));
         }
     }
@@ -229,6 +308,8 @@ mod tests {
     #[test]
     fn lesson_36_a_namespace_asks_for_no_user() {
         let rules = Rules { scope: Scope::Namespace, port: 1 };
-        assert!(!rules.nft().contains("skuid") && !rules.iptables(Family::V4).contains("owner"));
+        assert!(!rules.nft().contains("skuid") && !rules.jump().contains("owner"));
+        let user = Rules { scope: Scope::User(7), ..rules };
+        assert!(user.nft().contains("skuid != 7 accept") && user.jump().contains("--uid-owner 7 "));
     }
 }

@@ -29,20 +29,15 @@ fn deny_setgroups() -> io::Result<()> {
 pub enum Mapper {
     /// A process outside, which maps all users that there are.
     Outside(Child),
-    /// Only ourselves, under the number that we have outside of the jail.
-    Alone {
-        /// Our user as everybody outside of the jail knows it.
-        uid: u32,
-        /// Our group.
-        gid: u32,
-    },
+    /// Only root, which is who we are in a namespace of an ordinary user.
+    Alone,
 }
 
 impl Mapper {
-    /// Before the namespace is made.
-    pub fn start() -> io::Result<Self> {
-        if let Some((uid, gid)) = mapped_alone()? {
-            return Ok(Self::Alone { uid, gid });
+    /// Before the namespace is made. `all` users can be mapped by this machine's root alone.
+    pub fn start(all: bool) -> io::Result<Self> {
+        if !all {
+            return Ok(Self::Alone);
         }
         let program = std::env::current_exe()?;
         let target = std::process::id().to_string();
@@ -53,7 +48,7 @@ impl Mapper {
     /// After the namespace was made.
     pub fn finish(self) -> io::Result<()> {
         match self {
-            Self::Alone { uid, gid } => map_self(uid, 0, gid, 0),
+            Self::Alone => map_self(0, 0, 0, 0),
             Self::Outside(mut child) => {
                 drop(child.stdin.take()); // the end of its input tells it to begin
                 let status = child.wait()?;
@@ -81,16 +76,6 @@ fn identity(map: &str) -> String {
         Some(format!("{inner} {inner} {count}\n"))
     });
     ranges.collect()
-}
-
-/// Whether our namespace has one user, root, who is an ordinary one outside: the jail of an ordinary user.
-fn mapped_alone() -> io::Result<Option<(u32, u32)>> {
-    let only = |map: &str| -> io::Result<Option<u32>> {
-        let text = fs::read_to_string(map)?;
-        let words: Vec<u32> = text.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Ok(if let [0, outer, 1] = words[..] { Some(outer) } else { None })
-    };
-    Ok(only("/proc/self/uid_map")?.zip(only("/proc/self/gid_map")?))
 }
 
 /// Gives up root for a user, with the user's groups.
