@@ -286,7 +286,7 @@ impl Relay {
                 }
             }
             Ok(Dialed::Busy) if now < *pair.deadline.get_or_insert(now + DIAL_PATIENCE) => {
-                self.dialing.push(place)
+                self.dialing.push(place);
             }
             Ok(Dialed::Busy) | Err(_) => {
                 pair.reset_client();
