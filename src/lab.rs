@@ -11,6 +11,7 @@ pub mod cuts;
 pub mod normal;
 pub mod peer;
 pub mod round;
+pub mod storm;
 pub mod world;
 
 use std::collections::VecDeque;
