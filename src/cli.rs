@@ -2,10 +2,15 @@
 
 pub mod ca;
 pub mod demo;
+pub mod export;
+pub mod jail;
 pub mod log;
 mod logger;
 pub mod policy;
 mod reading;
+pub mod redirect;
+pub mod relay;
+pub mod run;
 pub mod serve;
 pub mod sessions;
 mod table;
@@ -27,11 +32,17 @@ struct Cli {
 enum Command {
     Demo(demo::Args),
     Serve(serve::Args),
+    Run(run::Args),
+    Relay(relay::Args),
+    Redirect(redirect::Args),
+    #[command(hide = true)]
+    Jail(jail::Args),
     Ca(ca::Args),
     Policy(policy::Args),
     Log(log::Args),
     Usage(usage::Args),
     Sessions(sessions::Args),
+    Export(export::Args),
 }
 
 /// Why a command ended: the exit code and what to say on stderr.
@@ -60,16 +71,21 @@ pub fn main() -> ExitCode {
     logger::start();
     let cli = Cli::parse();
     let outcome = match cli.command {
-        Command::Demo(args) => demo::run(args),
-        Command::Serve(args) => serve::run(args),
-        Command::Ca(args) => ca::run(args),
-        Command::Policy(args) => policy::run(args),
-        Command::Log(args) => log::run(&args),
-        Command::Usage(args) => usage::run(&args),
-        Command::Sessions(args) => sessions::run(&args),
+        Command::Demo(args) => succeeded(demo::run(args)),
+        Command::Serve(args) => succeeded(serve::run(args)),
+        Command::Run(args) => run::run(&args),
+        Command::Relay(args) => relay::run(args),
+        Command::Redirect(args) => redirect::run(&args),
+        Command::Jail(args) => jail::run(args),
+        Command::Ca(args) => succeeded(ca::run(args)),
+        Command::Policy(args) => succeeded(policy::run(args)),
+        Command::Log(args) => succeeded(log::run(&args)),
+        Command::Usage(args) => succeeded(usage::run(&args)),
+        Command::Sessions(args) => succeeded(sessions::run(&args)),
+        Command::Export(args) => succeeded(export::run(&args)),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             if !failure.message.is_empty() {
                 eprintln!("tollgate: {}", failure.message);
@@ -77,4 +93,9 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// For commands that know no other outcome.
+fn succeeded(outcome: Result<(), Failure>) -> Result<ExitCode, Failure> {
+    outcome.map(|()| ExitCode::SUCCESS)
 }

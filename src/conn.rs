@@ -10,6 +10,7 @@
 //! ```
 
 pub mod dial;
+pub mod dns;
 pub mod drain;
 pub mod fault;
 pub mod greet;
@@ -301,7 +302,7 @@ impl Conn {
     /// Something outside the machine's turn went wrong.
     fn fail(&mut self, fault: Fault, cx: &mut Cx<'_>) {
         if let Some(state) = self.state.take() {
-            let fault = state.into_fault(fault, &self.session);
+            let fault = state.into_fault(fault, &self.session, cx);
             self.end_badly(fault, cx);
         }
     }

@@ -26,6 +26,11 @@ const SYSTEM_FILES: [&str; 5] = [
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
+/// The files that hold a distribution's roots, whether they are here or not.
+pub fn system_files() -> impl Iterator<Item = &'static str> {
+    SYSTEM_FILES.into_iter()
+}
+
 /// Certificates in PEM form, each once, in the order they were added.
 #[derive(Clone, Debug, Default)]
 pub struct Bundle {

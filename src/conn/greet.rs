@@ -11,6 +11,7 @@ use crate::telemetry::event::Client;
 use crate::wire::proxy_header::{self, ProxyHeader};
 use crate::wire::socks::{self, Socks, SocksRequest, SocksStep, SocksTarget};
 
+use super::dns::Dns;
 use super::fault::Fault;
 use super::hello::Hello;
 use super::request::Request;
@@ -88,6 +89,7 @@ impl Greet {
 
     fn read_first_byte(self, first: u8, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
         match first {
+            _ if session.known_port() == Some(Dns::PORT) => Ok(Step::Go(State::Dns(Dns::new(cx)))),
             TLS_HANDSHAKE => Ok(Step::Go(State::Hello(Box::new(Hello::new(self.deadline, cx))))),
             SOCKS5 => {
                 let socks = Stage::Socks(Box::new(Socks::new()));

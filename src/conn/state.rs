@@ -21,6 +21,8 @@
 //!                                  closed <---------------------------------+
 //! ```
 //!
+//! A connection to port 53 goes from Greet to Dns and stays there.
+//!
 //! A turn consumes its state and gives the next: a failed machine cannot be used again, and illegal combinations
 //! cannot be written. A fault in any state ends in `fault::conclude`: an answer where the guest can read one (then
 //! Drain), else the end.
@@ -31,6 +33,7 @@ use crate::policy::Policy;
 use crate::telemetry::event::Phase;
 
 use super::dial::Dial;
+use super::dns::Dns;
 use super::drain::Drain;
 use super::fault::Fault;
 use super::greet::Greet;
@@ -45,6 +48,8 @@ use super::{Answer, Cx, Legs, Life, READ, Session};
 pub enum State {
     /// Nothing understood yet: PROXY v2 header, then the first byte says what it is.
     Greet(Greet),
+    /// Answering a guest's DNS queries.
+    Dns(Dns),
     /// Reading a ClientHello.
     Hello(Box<Hello>),
     /// TLS handshake with the guest.
@@ -93,6 +98,7 @@ impl State {
     ) -> Turn {
         match self {
             Self::Greet(state) => state.turn(legs, session, cx),
+            Self::Dns(state) => state.turn(legs, session, cx),
             Self::Hello(state) => state.turn(legs, session, cx),
             Self::Handshake(state) => state.turn(legs, session, cx),
             Self::Request(state) => state.turn(legs, session, cx),
@@ -104,7 +110,7 @@ impl State {
     }
 
     /// The deadline has passed.
-    pub fn expire(self, session: &Session, cx: &Cx<'_>) -> Result<Self, Box<Fault>> {
+    pub fn expire(self, session: &Session, cx: &mut Cx<'_>) -> Result<Self, Box<Fault>> {
         match self {
             Self::Request(state) => state.expire(session, cx).map(Self::Request),
             Self::Dial(state) => Err(state.expire(cx)),
@@ -112,7 +118,7 @@ impl State {
             Self::Tunnel(state) => Err(state.expire(cx)),
             Self::Greet(_) | Self::Hello(_) => Err(Fault::late_hello(session)),
             Self::Handshake(_) => Err(Fault::late_handshake()),
-            Self::Drain(_) => Err(Fault::drained()),
+            Self::Drain(_) | Self::Dns(_) => Err(Fault::drained()),
         }
     }
 
@@ -120,6 +126,7 @@ impl State {
     pub fn deadline(&self) -> Micros {
         match self {
             Self::Greet(state) => state.deadline,
+            Self::Dns(state) => state.deadline,
             Self::Hello(state) => state.deadline,
             Self::Handshake(state) => state.deadline,
             Self::Request(state) => state.deadline,
@@ -162,7 +169,7 @@ impl State {
             Self::Hello(state) => state.mark,
             Self::Request(state) => state.mark,
             Self::Stream(_) => READ / 2,
-            Self::Tunnel(_) | Self::Handshake(_) | Self::Dial(_) | Self::Drain(_) => READ,
+            Self::Tunnel(_) | Self::Dns(_) | Self::Handshake(_) | Self::Dial(_) | Self::Drain(_) => READ,
         }
     }
 
@@ -177,7 +184,7 @@ impl State {
     /// Whether nothing would be lost by closing now.
     pub fn is_idle(&self) -> bool {
         match self {
-            Self::Greet(_) | Self::Hello(_) | Self::Handshake(_) => true,
+            Self::Greet(_) | Self::Dns(_) | Self::Hello(_) | Self::Handshake(_) => true,
             Self::Request(state) => state.is_idle(),
             Self::Dial(_) | Self::Stream(_) | Self::Tunnel(_) | Self::Drain(_) => false,
         }
@@ -194,14 +201,14 @@ impl State {
     }
 
     /// A fault that came from outside a turn, with what this state was doing.
-    pub fn into_fault(self, fault: Fault, session: &Session) -> Fault {
+    pub fn into_fault(self, fault: Fault, session: &Session, cx: &mut Cx<'_>) -> Fault {
         match self {
             Self::Dial(state) => state.into_fault(fault),
             Self::Stream(state) => state.into_fault(fault),
-            Self::Tunnel(state) => state.into_fault(fault),
+            Self::Tunnel(state) => state.into_fault(fault, cx),
             Self::Request(state) if state.is_idle() && session.requests > 0 => fault.silent(),
             Self::Greet(_) if !session.received => fault.silent(),
-            Self::Drain(_) => fault.silent(),
+            Self::Drain(_) | Self::Dns(_) => fault.silent(),
             Self::Greet(_) => fault.at(Phase::Greet),
             Self::Hello(_) => fault.at(Phase::Hello),
             Self::Handshake(_) => fault.at(Phase::Handshake),

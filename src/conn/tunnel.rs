@@ -2,7 +2,7 @@
 //! side leaves to the other, and a tap walks a WebSocket's frames beside it.
 
 use crate::exchange::record::Failure;
-use crate::exchange::websocket::Frames;
+use crate::exchange::websocket::{Frames, Recorder};
 use crate::exchange::{Exchange, Refusal, decide};
 use crate::limits::Micros;
 use crate::policy::{HostVerdict, Policy, Why};
@@ -85,7 +85,7 @@ impl Tunnel {
 
     /// Moves what can be moved.
     pub fn turn(mut self: Box<Self>, legs: &mut Legs, _session: &mut Session, cx: &mut Cx<'_>) -> Turn {
-        let Some(origin) = legs.origin.as_deref_mut() else { return Err(self.fail(Fault::guest_gone())) };
+        let Some(origin) = legs.origin.as_deref_mut() else { return Err(self.fail(Fault::guest_gone(), cx)) };
         let guest = &mut legs.guest;
         while !guest.inbox().is_empty() && origin.queued() < HIGH_MARK {
             let piece = guest.inbox();
@@ -127,22 +127,23 @@ impl Tunnel {
                     (false, false) => (Decision::Failed, Some("the origin left without a close frame")),
                 };
                 let failure = failure.map(|label| Failure { phase: Phase::Body, label: label.to_owned() });
-                frames.finish(exchange, decision, failure, cx.now, &cx.world.pricing, cx.events);
+                let with = Recorder { events: cx.events, pricing: &cx.world.pricing };
+                frames.finish(exchange, decision, failure, cx.now, with);
             }
         }
         Step::Go(State::Drain(Drain::polite(legs, cx)))
     }
 
     /// Both sides were silent for too long.
-    pub fn expire(self: Box<Self>, _cx: &Cx<'_>) -> Box<Fault> {
+    pub fn expire(self: Box<Self>, cx: &mut Cx<'_>) -> Box<Fault> {
         let message = "timeout: both sides were silent".to_owned();
         let mut fault = *Fault::refused(Refusal::upstream(504, Phase::Body, message), None);
         fault.tell = Tell::Nothing;
-        self.fail(fault)
+        self.fail(fault, cx)
     }
 
     /// A fault that came from outside a turn.
-    pub fn into_fault(self: Box<Self>, fault: Fault) -> Fault {
+    pub fn into_fault(self: Box<Self>, fault: Fault, cx: &mut Cx<'_>) -> Fault {
         let mut fault = fault.at(Phase::Body);
         match self.kind {
             Kind::Splice(_, row) => {
@@ -150,14 +151,17 @@ impl Tunnel {
                 fault.decision = Decision::Spliced;
                 fault.row = Some(row);
             }
-            Kind::WebSocket(exchange, frames) => fault.exchange = Some(frames.settle(exchange)),
+            Kind::WebSocket(exchange, frames) => {
+                let with = Recorder { events: cx.events, pricing: &cx.world.pricing };
+                fault.exchange = Some(frames.settle(exchange, cx.now, with));
+            }
         }
         fault.answered = true;
         fault
     }
 
-    fn fail(self: Box<Self>, fault: Fault) -> Box<Fault> {
-        Box::new(self.into_fault(fault))
+    fn fail(self: Box<Self>, fault: Fault, cx: &mut Cx<'_>) -> Box<Fault> {
+        Box::new(self.into_fault(fault, cx))
     }
 }
 
@@ -166,7 +170,8 @@ impl Kind {
         let row = match self {
             Self::Splice(_, row) => row,
             Self::WebSocket(exchange, frames) => {
-                frames.see(exchange, from_guest, piece, cx.now, cx.events);
+                let with = Recorder { events: cx.events, pricing: &cx.world.pricing };
+                frames.see(exchange, from_guest, piece, cx.now, with);
                 &mut exchange.row
             }
         };

@@ -17,6 +17,7 @@ use crate::conn::World;
 use crate::leg::Leg;
 use crate::limits::{Limits, Timeouts};
 use crate::model::ModelTable;
+use crate::exchange::Tariff;
 use crate::model::price::PriceTable;
 use crate::policy::host::Host;
 use crate::upstream::trust::server_name;
@@ -61,7 +62,7 @@ pub fn world(user: &str) -> World {
         minter: Arc::clone(&MINTER),
         policy: Arc::new(policy.policy),
         models: Arc::new(ModelTable::default()),
-        pricing: Arc::new(PriceTable::built_in().clone()),
+        pricing: Arc::new(Tariff { prices: PriceTable::built_in().clone(), models: Arc::default() }),
         own: Arc::from([]),
         keep_headers: false,
     }

@@ -1,0 +1,79 @@
+//! What a session did: a line while it runs, where standard error is a terminal, and a summary at its end.
+
+use std::io::{IsTerminal, Write as _, stderr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::cli::Failure;
+use crate::cli::table::{count, usd};
+use crate::service::Service;
+use crate::telemetry::query::{Reader, SessionTotals};
+
+/// Reads the session's totals from the ledger, as anybody could.
+pub struct Summary {
+    db: PathBuf,
+    session: String,
+    quiet: bool,
+    live: bool,
+    shown: Instant,
+}
+
+/// How often the line is drawn anew.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+impl Summary {
+    /// For a service that has just started.
+    pub fn new(service: &Service, quiet: bool) -> Self {
+        let db = service.settings().telemetry.db.clone();
+        let session = service.session_id().to_owned();
+        Self { db, session, quiet, live: !quiet && stderr().is_terminal(), shown: now() }
+    }
+
+    /// Draws the line if it is time to: in the terminal's title, which disturbs no program's screen.
+    pub fn show(&mut self) {
+        if self.live && self.shown.elapsed() >= INTERVAL {
+            self.shown = now();
+            if let Ok(totals) = self.totals() {
+                let _ = write!(stderr(), "\x1b]2;tollgate: {}\x07", line(&totals)); // a terminal that is gone is no trouble
+            }
+        }
+    }
+
+    /// Prints the summary; gives it as JSON too.
+    pub fn finish(&self) -> Result<String, Failure> {
+        let totals = self.totals()?;
+        if self.live {
+            let _ = write!(stderr(), "\x1b]2;\x07"); // as above
+        }
+        if !self.quiet {
+            eprintln!("tollgate: {}", line(&totals));
+        }
+        serde_json::to_string_pretty(&totals).map_err(|error| Failure::failed(error.to_string()))
+    }
+
+    fn totals(&self) -> Result<SessionTotals, Failure> {
+        let unreadable = |error| Failure::failed(format!("{}: {error}", self.db.display()));
+        let sessions = Reader::open(&self.db).and_then(|reader| reader.sessions()).map_err(unreadable)?;
+        let ours = sessions.into_iter().find(|session| session.session_id == self.session);
+        ours.ok_or_else(|| Failure::failed("the ledger has lost this session"))
+    }
+}
+
+fn line(totals: &SessionTotals) -> String {
+    let sums = &totals.totals;
+    format!(
+        "{} requests, {} denied, {} failed; {} model calls, {} tokens in, {} out, {}",
+        totals.requests,
+        totals.denied,
+        totals.failed_requests,
+        sums.calls,
+        count(sums.input_tokens.or(Some(0))),
+        count(sums.output_tokens.or(Some(0))),
+        usd(sums.cost_pico_usd),
+    )
+}
+
+#[expect(clippy::disallowed_methods, reason = "a person's clock, for a line that a person reads")]
+fn now() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,170 @@
+//! What a jailed process sees of the file system: everything, but not the proxy's files, the sockets of this machine's
+//! services, or the roots and name servers that it must not use.
+//!
+//! `/run` is new and holds only links (some distributions keep the system there) and our own directory. Sockets
+//! elsewhere are covered one by one. Not covered: sockets outside of `/run` that other programs of the same user make
+//! later.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::mount::{MsFlags, mount};
+
+use super::JailError;
+
+/// Where a jail keeps what the command may see: the bundle and its kin.
+pub const PUBLIC: &str = "/run/tollgate";
+
+/// Every name server is ours, whatever its address.
+const RESOLV_CONF: &str = "# by tollgate: names are answered by the policy\nnameserver 198.18.0.53\noptions timeout:2\n";
+
+/// A fresh `/run` with [`PUBLIC`] in it, and `XDG_RUNTIME_DIR` for a user.
+pub fn fresh_run(runtime_dir: Option<(PathBuf, u32, u32)>) -> Result<PathBuf, JailError> {
+    let links = symlinks(Path::new("/run"));
+    tmpfs(Path::new("/run"), "mode=0755,size=64m").map_err(|error| JailError::of("/run", error))?;
+    let made = || -> io::Result<()> {
+        for (from, to) in links {
+            symlink(to, from)?;
+        }
+        DirBuilder::new().mode(0o755).create(PUBLIC)?;
+        fs::create_dir("/run/lock")?;
+        fs::set_permissions("/run/lock", fs::Permissions::from_mode(0o1777))?;
+        if let Some((dir, uid, gid)) = runtime_dir.filter(|(dir, ..)| dir.starts_with("/run/user")) {
+            fs::create_dir_all(dir.parent().unwrap_or(&dir))?;
+            DirBuilder::new().mode(0o700).create(&dir)?;
+            chown(&dir, Some(uid), Some(gid))?;
+        }
+        Ok(())
+    };
+    made().map_err(|error| JailError::of("/run", error))?;
+    Ok(PUBLIC.into())
+}
+
+fn symlinks(dir: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.path(), fs::read_link(entry.path()).ok()?))).collect()
+}
+
+/// Puts our name server in place of the system's.
+pub fn name_server(public: &Path) -> Result<(), JailError> {
+    let ours = public.join("resolv.conf");
+    let placed = || -> io::Result<()> {
+        fs::write(&ours, RESOLV_CONF)?;
+        overlay_link(Path::new("/etc/resolv.conf"), &ours)
+    };
+    placed().map_err(|error| JailError::of("/etc/resolv.conf", error))
+}
+
+/// Covers a file, or what a link that led into the old `/run` led to. Without the file there is nothing to cover.
+fn overlay_link(path: &Path, ours: &Path) -> io::Result<()> {
+    if let Ok(real) = path.canonicalize() {
+        return bind(ours, &real);
+    }
+    let Ok(target) = fs::read_link(path) else { return Ok(()) };
+    let target = path.parent().unwrap_or(Path::new("/")).join(target);
+    let target = clean(&target);
+    if let Some(parent) = target.parent().filter(|parent| parent.starts_with("/run")) {
+        fs::create_dir_all(parent)?;
+        fs::copy(ours, &target)?;
+    }
+    Ok(())
+}
+
+/// Resolves `..` by name: what it led through is gone.
+fn clean(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut clean, part| {
+        if part.as_os_str() == ".." {
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+        clean
+    })
+}
+
+/// Puts `ours` in place of each of `files` that exists, so that tools without any setting trust our CA too.
+pub fn roots<'a>(ours: &Path, files: impl Iterator<Item = &'a str>) -> Result<(), JailError> {
+    let mut covered: Vec<PathBuf> = Vec::new();
+    for file in files.filter_map(|file| Path::new(file).canonicalize().ok()) {
+        if !covered.contains(&file) {
+            bind(ours, &file).map_err(|error| JailError::of(&file.display().to_string(), error))?;
+            covered.push(file);
+        }
+    }
+    Ok(())
+}
+
+/// Makes directories look empty and files too. What is not there needs no hiding.
+pub fn hide(paths: &[&Path]) -> Result<(), JailError> {
+    for path in paths {
+        let hidden = match fs::metadata(path) {
+            Ok(found) if found.is_dir() => tmpfs(path, "mode=0555,size=4k,ro"),
+            Ok(_) => cover(path),
+            Err(_) => Ok(()),
+        };
+        hidden.map_err(|error| JailError::of(&path.display().to_string(), error))?;
+    }
+    Ok(())
+}
+
+/// Covers every socket that some process of this machine listens on, as `/proc/net/unix` of its network lists them.
+pub fn hide_sockets(listed: &str) -> Result<(), JailError> {
+    for path in socket_paths(listed) {
+        let is_socket = fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket());
+        if is_socket {
+            cover(&path).map_err(|error| JailError::of(&path.display().to_string(), error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Paths of bound sockets (`proc(5)`, `/proc/net/unix`: the eighth word, which may hold spaces).
+fn socket_paths(listed: &str) -> Vec<PathBuf> {
+    let path = |line: &str| Some(line.get(line.find(" /")? + 1..)?.into());
+    let mut paths: Vec<PathBuf> = listed.lines().filter_map(path).collect();
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+/// Process 1's own view of processes. A container that hides parts of `/proc` allows no other: then the old view stays,
+/// whose processes are out of reach in any case.
+pub fn own_processes() {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let _ = mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>);
+}
+
+fn cover(path: &Path) -> io::Result<()> {
+    bind(Path::new("/dev/null"), path)
+}
+
+fn bind(from: &Path, over: &Path) -> io::Result<()> {
+    Ok(mount(Some(from), over, None::<&str>, MsFlags::MS_BIND, None::<&str>)?)
+}
+
+fn tmpfs(over: &Path, options: &str) -> io::Result<()> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    Ok(mount(Some("tmpfs"), over, Some("tmpfs"), flags, Some(options))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bound_sockets_are_listed_by_path_and_abstract_ones_are_not() {
+        let listed = "Num       RefCount Protocol Flags    Type St Inode Path\n\
+            0000: 00000002 00000000 00010000 0001 01 123 /run/a b.sock\n\
+            0000: 00000002 00000000 00010000 0001 01 124 @/tmp/abstract\n\
+            0000: 00000003 00000000 00000000 0001 03 125\n\
+            0000: 00000003 00000000 00000000 0001 03 126 /run/a b.sock\n";
+        assert_eq!(socket_paths(listed), [PathBuf::from("/run/a b.sock")]);
+    }
+
+    #[test]
+    fn a_dangling_link_is_followed_by_name() {
+        assert_eq!(clean(Path::new("/etc/../run/systemd/stub.conf")), Path::new("/run/systemd/stub.conf"));
+    }
+}
