@@ -241,8 +241,7 @@ impl Lab {
 
     /// The net events so far.
     pub fn rows(&self) -> Vec<&NetEvent> {
-        let row = |event| if let &Event::Net(ref row) = event { Some(&**row) } else { None };
-        self.events.iter().filter_map(row).collect()
+        self.events.iter().filter_map(net_event).collect()
     }
 
     /// Runs until nothing moves any more.
@@ -439,6 +438,10 @@ impl Lab {
             conn.run(cx);
         });
     }
+}
+
+fn net_event(event: &Event) -> Option<&NetEvent> {
+    if let Event::Net(row) = event { Some(row) } else { None }
 }
 
 /// What a guest's connection is known by here.
