@@ -1,4 +1,4 @@
-//! Bytes both ways: TLS that the policy splices, and WebSockets after their 101. Nothing is held: what comes from one
+//! Bytes both ways: TLS that the policy splices, and a WebSocket after its 101. Nothing is held: what comes from one
 //! side leaves to the other, and a tap walks a WebSocket's frames beside it.
 
 use crate::exchange::record::Failure;
@@ -33,7 +33,7 @@ pub fn splice(target: &Target, scheme: &'static str, why: &Why, session: &Sessio
     row.port = Some(target.port);
     row.rule = Some(why.rule.clone());
     row.rule_layer = Some(why.layer.as_str());
-    row.reason = why.reason.clone();
+    row.reason.clone_from(&why.reason);
     Dial::begin(Goal::Splice(Box::new(Splice { target: target.clone(), row })), true, cx)
 }
 
