@@ -115,7 +115,9 @@ fn model_origin(setup: &Setup, gate: Gate) -> Origin {
         if conn.request()?.is_none() {
             return Ok(());
         }
-        conn.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        conn.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )?;
         conn.send(&chunk(FIRST.as_bytes()))?;
         gate.wait();
         conn.send(&chunk(LAST.as_bytes()))?;
@@ -126,10 +128,21 @@ fn model_origin(setup: &Setup, gate: Gate) -> Origin {
 fn assert_ledger(proxy: &Proxy) {
     let ledger = proxy.ledger();
     let count = |condition: &str| ledger.number(&format!("SELECT count(*) FROM {condition}"));
-    assert_eq!(count("net_events WHERE process_name = 'curl' AND path = '/page' AND decision = 'allowed'"), 1);
-    assert_eq!(count("net_events WHERE process_name = 'curl' AND path = '/secret' AND decision = 'denied'"), 1);
-    assert_eq!(count("model_calls WHERE input_tokens = 11 AND output_tokens = 42 AND usage_state = 'final'"), 1);
-    assert!(count("dns_events WHERE name = 'evil.test' AND rcode = 'NXDOMAIN' AND process_name = 'curl'") > 0);
+    assert_eq!(
+        count("net_events WHERE process_name = 'curl' AND path = '/page' AND decision = 'allowed'"),
+        1
+    );
+    assert_eq!(
+        count("net_events WHERE process_name = 'curl' AND path = '/secret' AND decision = 'denied'"),
+        1
+    );
+    assert_eq!(
+        count("model_calls WHERE input_tokens = 11 AND output_tokens = 42 AND usage_state = 'final'"),
+        1
+    );
+    assert!(
+        count("dns_events WHERE name = 'evil.test' AND rcode = 'NXDOMAIN' AND process_name = 'curl'") > 0
+    );
 }
 
 /// A running VM and its vsock device.
@@ -151,7 +164,20 @@ impl Guest {
             .expect("vhost-device-vsock");
         support::eventually("the vsock device listens", || vhost.exists().then_some(()));
         let mut qemu = Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "512", "-nodefaults", "-nic", "none", "-no-reboot"])
+            .args([
+                "-accel",
+                "tcg",
+                "-cpu",
+                "max",
+                "-smp",
+                "1",
+                "-m",
+                "512",
+                "-nodefaults",
+                "-nic",
+                "none",
+                "-no-reboot",
+            ])
             .args(["-object", "memory-backend-memfd,id=mem,size=512M,share=on", "-numa", "node,memdev=mem"])
             .args(["-chardev", &format!("socket,id=vsock,path={}", vhost.display())])
             .args(["-device", "vhost-user-vsock-pci,chardev=vsock", "-display", "none", "-serial", "stdio"])
@@ -177,7 +203,8 @@ impl Guest {
     /// What the next line with this mark says.
     fn line(&self, mark: &str) -> String {
         loop {
-            let line = self.lines.recv_timeout(BOOT).unwrap_or_else(|_| panic!("the guest never said {mark}"));
+            let line =
+                self.lines.recv_timeout(BOOT).unwrap_or_else(|_| panic!("the guest never said {mark}"));
             if let Some(said) = line.trim_end().split_once(&format!("={mark}")) {
                 return said.1.strip_prefix(' ').unwrap_or(said.1).to_owned();
             }

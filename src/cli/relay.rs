@@ -40,7 +40,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
     if args.capture {
         netlink::prepare().map_err(|error| Failure::failed(error.to_string()))?; // ::1 is there only after this
     }
-    let relay = Relay::bind(&options).map_err(|error| Failure::failed(format!("cannot listen on port {}: {error}", args.port)))?;
+    let relay = Relay::bind(&options)
+        .map_err(|error| Failure::failed(format!("cannot listen on port {}: {error}", args.port)))?;
     if args.capture {
         let rules = Rules { scope: Scope::Namespace, port: relay.port() };
         Tool::find()?.install(rules)?;
