@@ -55,9 +55,9 @@ impl Stage {
         let authority = Authority::new(dir.path());
         let origin = Origin::answering(authority.server("ok.test", Flaw::None), &response(200, "", b"hello"));
         let config = format!(
-            "state_dir = {:?}\n[upstream]\nextra_ca_files = [{:?}]\n[upstream.map]\n\"ok.test:443\" = \"{}\"\n",
-            dir.path().join("own/state"),
-            authority.file(),
+            "state_dir = \"{}\"\n[upstream]\nextra_ca_files = [\"{}\"]\n[upstream.map]\n\"ok.test:443\" = \"{}\"\n",
+            dir.path().join("own/state").display(),
+            authority.file().display(),
             origin.address()
         );
         let own = dir.path().join("own");
@@ -306,9 +306,7 @@ impl Outside {
             socket.local_addr()
         });
         let own_address = chosen.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
-        for listener in [&tcp] {
-            listener.set_nonblocking(true).expect("a socket");
-        }
+        tcp.set_nonblocking(true).expect("a socket");
         udp.set_nonblocking(true).expect("a socket");
         path.set_nonblocking(true).expect("a socket");
         hidden.set_nonblocking(true).expect("a socket");

@@ -19,7 +19,7 @@ use support::proxy::{Proxy, Setup};
 use support::tools::skipped;
 
 /// TCG takes ten seconds on an idle machine.
-const BOOT: Duration = Duration::from_secs(180);
+const BOOT: Duration = Duration::from_mins(3);
 
 const POLICY: &str = r#"
 [network]

@@ -18,7 +18,7 @@ Examples:
   tollgate relay --to vsock://2:5002 --capture         in a VM without a network card (Firecracker, qemu, …)
   tollgate relay --to unix:///run/tollgate/guest.sock  in a container with the host's socket mounted")]
 pub struct Args {
-    /// Where the host listens: vsock://CID:PORT or unix:///PATH
+    /// Where the host listens, such as `vsock://2:5002` or `unix:///run/tollgate/guest.sock`
     #[arg(long, value_name = "ADDR")]
     to: To,
     /// The port that TCP and DNS are redirected to

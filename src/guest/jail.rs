@@ -5,7 +5,8 @@
 //!   `- outer   own network and mounts: everything local, redirected to the relay, which runs here. Root, or root of
 //!       |      a user namespace of its own
 //!       `- inner   own users, mounts and processes: no capability over outer's network, and outer's mounts are locked
-//!           `- init   process 1: /proc, the user, seccomp, the probe; then the command, its signals and its orphans
+//!           `- init   process 1: /proc, the user (an ordinary caller's own number takes one more user namespace),
+//!               |     seccomp, the probe; then the command's signals and orphans
 //!               `- the command
 //! ```
 //!
