@@ -1,4 +1,4 @@
-//! Reading ClientHellos: real ones, whole and byte by byte.
+//! Reading client hellos: real ones, whole and byte by byte.
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
@@ -26,7 +26,7 @@ fn byte_by_byte(bencher: Bencher<'_, '_>, name: &str) {
     let bytes = hello(name);
     bencher.counter(BytesCount::of_slice(bytes)).bench(|| {
         let mut reader = HelloReader::new(CAP);
-        (1..=bytes.len()).map(|end| reader.read(black_box(&bytes[..end]))).filter(Result::is_ok).count()
+        (1..=bytes.len()).map(|end| reader.read(black_box(&bytes[..end]))).last()
     });
 }
 

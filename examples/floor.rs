@@ -103,11 +103,8 @@ impl Floor {
         }
         let (key, is_origin) = (event.token().0 / 2, event.token().0 % 2 == 1);
         if let Some(pair) = self.pairs.get_mut(key) {
-            if is_origin {
-                pair.origin.latch(event)
-            } else {
-                pair.guest.latch(event)
-            }
+            let socket = if is_origin { &mut pair.origin } else { &mut pair.guest };
+            socket.latch(event);
             touched.push(key);
         }
     }

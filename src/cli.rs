@@ -3,6 +3,7 @@
 pub mod ca;
 pub mod demo;
 pub mod doctor;
+pub mod export;
 pub mod jail;
 pub mod log;
 mod logger;
@@ -43,6 +44,7 @@ enum Command {
     Log(log::Args),
     Usage(usage::Args),
     Sessions(sessions::Args),
+    Export(export::Args),
 }
 
 /// Why a command ended: the exit code and what to say on stderr.
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Log(args) => succeeded(log::run(&args)),
         Command::Usage(args) => succeeded(usage::run(&args)),
         Command::Sessions(args) => succeeded(sessions::run(&args)),
+        Command::Export(args) => succeeded(export::run(&args)),
     };
     match outcome {
         Ok(code) => code,

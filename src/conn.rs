@@ -137,6 +137,8 @@ pub struct Conn {
     life: Life,
     answer: Option<Answer>,
     deadline: Micros,
+    /// Bytes that waited to leave, both ways, when it last ran.
+    waiting: usize,
 }
 
 /// Bytes that may wait towards a peer before reading from the other stops (P23).
@@ -147,7 +149,7 @@ impl Conn {
     pub fn new(session: Session, deadline: Micros) -> Self {
         let state = State::first(&session);
         let legs = Legs { guest: Leg::plain(), origin: None };
-        Self { session, legs, state: Some(state), life: Life::Open, answer: None, deadline }
+        Self { session, legs, state: Some(state), life: Life::Open, answer: None, deadline, waiting: 0 }
     }
 
     /// How many bytes may be read from a side now; 0 for none.
@@ -156,7 +158,9 @@ impl Conn {
         match side {
             Side::Guest if self.legs.guest.takes_input(state.guest_mark()) => READ,
             Side::Origin => match &self.legs.origin {
-                Some(leg) if leg.takes_input(READ) && self.legs.guest.queued() < HIGH_MARK => READ,
+                Some(leg) if leg.takes_input(state.origin_mark()) && self.legs.guest.queued() < HIGH_MARK => {
+                    READ
+                }
                 _ => 0,
             },
             Side::Guest => 0,
@@ -186,7 +190,17 @@ impl Conn {
         }
     }
 
-    /// A peer's transport broke: reset, or a write that failed.
+    /// A write to the origin failed, so nothing more can be sent; an answer may still be there to be read.
+    pub fn origin_refuses(&mut self) {
+        if let Some(leg) = &mut self.legs.origin {
+            leg.discard_output();
+        }
+        if let Some(state) = &mut self.state {
+            state.origin_lost();
+        }
+    }
+
+    /// A peer's transport broke: a reset, or a write to the guest that failed.
     pub fn lost(&mut self, side: Side, cx: &mut Cx<'_>) {
         self.end_of_input(side);
         match side {
@@ -206,9 +220,20 @@ impl Conn {
 
     /// Lets the machine go on until it waits.
     pub fn run(&mut self, cx: &mut Cx<'_>) {
-        if let Err(error) = self.resume() {
-            self.fail(error, cx);
+        self.note_room(cx.now.mono);
+        loop {
+            if let Err(error) = self.resume() {
+                self.fail(error, cx);
+            }
+            self.run_turns(cx);
+            if self.state.is_none() || !self.can_resume() {
+                break;
+            }
         }
+        self.waiting = self.queued(Side::Guest) + self.queued(Side::Origin);
+    }
+
+    fn run_turns(&mut self, cx: &mut Cx<'_>) {
         let mut turns = 0;
         while let Some(state) = self.state.take() {
             turns += 1;
@@ -225,6 +250,21 @@ impl Conn {
                 Err(fault) => self.end_badly(*fault, cx),
             }
         }
+    }
+
+    /// Bytes that have left since the last turn break a silence as bytes that came do.
+    fn note_room(&mut self, now: Micros) {
+        let waiting = self.queued(Side::Guest) + self.queued(Side::Origin);
+        if waiting < self.waiting
+            && let Some(state) = &mut self.state
+        {
+            state.note_room(now, self.legs.guest.queued());
+        }
+    }
+
+    /// Whether input was kept back that there is room for now.
+    fn can_resume(&self) -> bool {
+        self.legs.guest.can_resume() || self.legs.origin.as_ref().is_some_and(|leg| leg.can_resume())
     }
 
     fn resume(&mut self) -> Result<(), Fault> {
@@ -250,7 +290,7 @@ impl Conn {
     /// The deadline has passed: the stage failed.
     pub fn expire(&mut self, cx: &mut Cx<'_>) {
         let Some(state) = self.state.take() else { return };
-        match state.expire(&mut self.legs, &mut self.session, cx) {
+        match state.expire(&self.session, cx) {
             Ok(next) => {
                 self.deadline = next.deadline();
                 self.state = Some(next);
@@ -295,7 +335,8 @@ impl Conn {
 
     /// Whether nothing would be lost by closing now: no exchange or tunnel is under way.
     pub fn is_idle(&self) -> bool {
-        self.state.as_ref().is_none_or(State::is_idle)
+        let idle = self.state.as_ref().is_none_or(State::is_idle);
+        idle && self.legs.guest.queued() == 0
     }
 
     /// Whether our direction towards a side is to be shut down once everything has left.

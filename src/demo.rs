@@ -2,12 +2,12 @@
 //!
 //! - [`script`]: what is asked and answered in each wire format, and what it amounts to, as data.
 //! - [`origin`], with [`http1`] and [`gzip`]: the model providers, over TLS on loopback.
-//! - [`proxy`]: `tollgate serve` before it, with a real policy.
+//! - [`proxy`]: a whole proxy before it, with a real policy.
 //! - [`client`], [`play`]: the guest, and what it does.
 //! - [`ledger`], [`check`], [`report`]: what was recorded, whether it is true, and how it is shown.
 //!
-//! The demo stands outside the proxy and judges it: it shares neither parsers nor meters nor queries with it, reads
-//! its own clock, and blocks. It never leaves loopback.
+//! The demo stands outside the proxy and judges it: it shares neither parsers nor meters with it, reads its own clock,
+//! and blocks. It never leaves loopback.
 
 use std::fmt;
 use std::fs;
@@ -18,12 +18,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cert::{Authority, CertError, MintOptions, Minter};
 use crate::policy::host::Host;
+use crate::telemetry::query::QueryError;
 use check::Checks;
 use ledger::Ledger;
 use origin::Origin;
 use place::Place;
 use play::{Played, SECRET, Stage};
-use proxy::Proxy;
+use proxy::{Proxy, Remains};
 
 pub mod check;
 pub mod client;
@@ -68,7 +69,7 @@ pub enum DemoError {
     /// The origin's certificates.
     Cert(CertError),
     /// The ledger cannot be read.
-    Ledger(rusqlite::Error),
+    Ledger(QueryError),
 }
 
 impl fmt::Display for DemoError {
@@ -93,9 +94,9 @@ pub fn run() -> Result<Outcome, DemoError> {
     let stage =
         Stage { origin: &origin, origin_ca: &origin_ca, proxy: proxy.address(), proxy_ca: &proxy.ca_file() };
     let played = stage.play().map_err(|error| DemoError::Io("talking through the proxy", error))?;
-    let file = proxy.stop().map_err(|error| DemoError::Io("stopping the proxy", error))?;
-    let ledger = Ledger::read(&file).map_err(DemoError::Ledger)?;
-    let checks = judge(&played, &ledger, &origin, &file);
+    let remains = proxy.stop().map_err(|error| DemoError::Io("stopping the proxy", error))?;
+    let ledger = Ledger::read(&remains.ledger).map_err(DemoError::Ledger)?;
+    let checks = judge(&played, &ledger, &origin, &remains);
     Ok(Outcome {
         ledger,
         checks,
@@ -118,10 +119,11 @@ fn start_origin(dir: &Path) -> Result<Origin, DemoError> {
     Origin::start(Box::new(identity)).map_err(|error| DemoError::Io("starting the origin", error))
 }
 
-fn judge(played: &Played, ledger: &Ledger, origin: &Origin, file: &Path) -> Checks {
+fn judge(played: &Played, ledger: &Ledger, origin: &Origin, remains: &Remains) -> Checks {
     let mut checks = Checks::of(played, ledger);
-    let secret_at_rest =
-        fs::read(file).is_ok_and(|bytes| memchr::memmem::find(&bytes, SECRET.as_bytes()).is_some());
+    checks.holds("no event was lost", remains.lost == 0);
+    let secret_at_rest = fs::read(&remains.ledger)
+        .is_ok_and(|bytes| memchr::memmem::find(&bytes, SECRET.as_bytes()).is_some());
     checks.holds("the client's key is not at rest in the ledger", !secret_at_rest);
     for step in played.steps.iter().filter(|step| step.decision == "denied") {
         let reached = origin.seen().iter().any(|seen| {

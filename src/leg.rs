@@ -284,9 +284,15 @@ impl Leg {
         self.fin && self.stash.is_empty()
     }
 
-    /// Whether the peer said that it sends no more: TLS `close_notify`, or the end of a plain transport.
-    pub fn is_closed(&self) -> bool {
-        self.closed || (self.is_fin() && matches!(self.pipe, Pipe::Plain(_)))
+    /// Whether the peer said that it sends no more, with TLS `close_notify`.
+    pub fn says_farewell(&self) -> bool {
+        self.closed
+    }
+
+    /// Throws away what waits to leave: the transport takes nothing more.
+    pub fn discard_output(&mut self) {
+        let flushed = self.flush(&mut io::sink());
+        debug_assert!(flushed.is_ok(), "a sink takes everything");
     }
 
     /// Whether no plaintext is left and none will come.

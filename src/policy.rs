@@ -11,7 +11,9 @@ pub mod draft;
 pub mod explain;
 pub mod host;
 pub mod http;
+mod index;
 pub mod path;
+mod site;
 mod table;
 
 use core::net::IpAddr;
@@ -22,6 +24,7 @@ use draft::{Draft, Exception, Mode, Rule, Source, Sourced};
 use host::{Host, HostPattern};
 use http::RequestQuestion;
 use path::Normal;
+use site::{Entry, Site};
 use table::HostTable;
 
 pub use draft::{Allow, Layer};
@@ -36,14 +39,17 @@ pub struct Policy {
     allow_locked: bool,
     table: HostTable<Entry>,
     listed: Vec<Listed>,
-    rules: Vec<Rule>,
+    rules: Vec<(Rule, Why)>,
     unmatched: [Why; 2],
     digest: Arc<str>,
 }
 
-/// Which rule decided, and where it stands. Cheap to clone.
+/// What decided a question: one shared value, cheap to clone.
+pub type Why = Arc<Grounds>;
+
+/// Which rule decided, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Why {
+pub struct Grounds {
     /// A rule's name, or a list and its entry: `network.block *.doubleclick.net`.
     pub rule: Arc<str>,
     /// Whose rule.
@@ -92,13 +98,6 @@ impl Guards {
     }
 }
 
-/// What is written under one host pattern: indices into `listed` and `rules`; the smaller index stands first.
-#[derive(Clone, Debug, Default)]
-struct Entry {
-    lists: [Option<u32>; 4],
-    rules: Vec<u32>,
-}
-
 /// One entry of one list.
 #[derive(Clone, Debug)]
 struct Listed {
@@ -141,10 +140,10 @@ impl Policy {
         let (listed, ranges) = listed(&draft);
         let mut table = HostTable::<Entry>::default();
         for (index, entry) in (0..).zip(&listed) {
-            table.entry(&entry.pattern).lists[entry.list as usize].get_or_insert(index);
+            table.entry(&entry.pattern).list(entry.list as usize, index);
         }
         for (index, rule) in (0..).zip(&draft.http) {
-            table.entry(&rule.host).rules.push(index);
+            table.entry(&rule.host).rule(index, rule);
         }
         let allow_private = draft.private_addresses.value == Allow::Allow;
         Self {
@@ -164,7 +163,7 @@ impl Policy {
             allow_locked: draft.allow_locked,
             table,
             listed,
-            rules: draft.http,
+            rules: draft.http.into_iter().map(with_why).collect(),
             unmatched: [Layer::Corp, Layer::User].map(unmatched),
             digest: digest.into(),
         }
@@ -174,7 +173,7 @@ impl Policy {
     ///
     /// [`Policy::request`] asks this again for every request, so that a reload is felt on live connections.
     pub fn host(&self, host: &Host, port: u16) -> (HostVerdict, Why) {
-        let (verdict, why) = self.judge_host(host, port);
+        let (verdict, why) = self.judge_host(&Site::new(&self.table, host), port);
         (verdict, why.clone())
     }
 
@@ -185,36 +184,33 @@ impl Policy {
 
     /// May this request be made? Judges the host too.
     pub fn request(&self, question: &RequestQuestion<'_>) -> (Allow, Why) {
-        let (verdict, why) = self.judge_host(question.host, question.port);
+        let site = Site::new(&self.table, question.host);
+        let (verdict, why) = self.judge_host(&site, question.port);
         if verdict == HostVerdict::Deny {
             return (Allow::Deny, why.clone());
         }
-        let guards = self.guards(question.host, question.port);
+        let facts = site.facts(question.port);
         let path = match Normal::parse(question.path) {
             Ok(path) => Some(path),
-            Err(how) if guards.path_rules => return (Allow::Deny, two_readings(how)),
+            Err(how) if facts.path_rules => return (Allow::Deny, two_readings(how)),
             Err(_) => None,
         };
-        match self.first_rule(question, path) {
-            Ruled::By(rule) => (rule.action, rule.why()),
-            Ruled::NotNamed => (Allow::Allow, why.clone()),
-            Ruled::NotMatched(layer) => {
-                (Allow::Deny, self.unmatched[usize::from(layer != Layer::Corp)].clone())
+        let first = site.first_rule(path, |index| self.rules[index as usize].0.matches(question, path));
+        match (first, facts.named_by) {
+            (Some(index), _) => {
+                let (rule, why) = &self.rules[index as usize];
+                (rule.action, why.clone())
             }
+            (None, Some(Layer::Corp)) => (Allow::Deny, self.unmatched[0].clone()),
+            (None, Some(_)) => (Allow::Deny, self.unmatched[1].clone()),
+            (None, None) => (Allow::Allow, why.clone()),
         }
     }
 
     /// What could fool the rules of this host and has to be refused there.
     pub fn guards(&self, host: &Host, port: u16) -> Guards {
-        let mut guards = Guards::default();
-        for rule in self.rules_of(host).filter(|rule| rule.has_port(port)) {
-            guards.path_rules |= !rule.paths.is_empty();
-            guards.method_rules |= !rule.methods.is_every();
-            if guards.path_rules && guards.method_rules {
-                break;
-            }
-        }
-        guards
+        let facts = Site::new(&self.table, host).facts(port);
+        Guards { path_rules: facts.path_rules, method_rules: facts.method_rules }
     }
 
     /// May this address be dialled for this host? Asked for every answer of the resolver, and for IP literals (P7).
@@ -224,11 +220,11 @@ impl Policy {
         let Err(class) = address::check(ip, rules) else {
             return Ok(());
         };
-        if self.closest(host, List::PrivateAllow).is_some() {
+        if Site::new(&self.table, host).listed()[List::PrivateAllow as usize].is_some() {
             return Ok(());
         }
         let reason = format!("{ip} is a {class} address; private_allow can name it or the host");
-        Err(Why { reason: Some(reason.into()), ..why.clone() })
+        Err(Arc::new(Grounds { reason: Some(reason.into()), ..Grounds::clone(why) }))
     }
 
     /// Whether nothing is to be refused: the record says what would have been.
@@ -241,17 +237,10 @@ impl Policy {
         &self.digest
     }
 
-    /// Whether nothing at all can be allowed, as with no files: worth a word at start.
-    pub fn allows_nothing(&self) -> bool {
-        let opens = |entry: &Listed| matches!(entry.list, List::Allow | List::Splice);
-        self.default.0 == Allow::Deny && !self.listed.iter().any(opens)
-    }
-
-    fn judge_host(&self, host: &Host, port: u16) -> (HostVerdict, &Why) {
-        let found = self.find(host);
-        let [block, allow, splice] =
-            [List::Block, List::Allow, List::Splice].map(|list| found[list as usize]);
-        let splice = splice.filter(|why| why.layer == Layer::Corp || !self.has_corp_rules(host, port));
+    fn judge_host(&self, site: &Site<'_>, port: u16) -> (HostVerdict, &Why) {
+        let [block, allow, splice, _] = site.listed().map(|index| Some(&self.listed[index? as usize].why));
+        // A user's splice must not blind the rules that corp wrote, nor add to an allow list that corp wrote.
+        let splice = splice.filter(|why| why.layer == Layer::Corp || !site.facts(port).corp_rules);
         let adds = |why: &&Why| why.layer == Layer::Corp || !self.allow_locked;
         if !self.ports.0.contains(&port) {
             (HostVerdict::Deny, &self.ports.1)
@@ -265,82 +254,6 @@ impl Policy {
             (HostVerdict::Intercept, allow.unwrap_or(&self.default.1))
         }
     }
-
-    /// For each list the entry that stands first among those that match.
-    fn find(&self, host: &Host) -> [Option<&Why>; 4] {
-        let mut first = [None; 4];
-        for entry in self.table.matching(host) {
-            for (slot, index) in first.iter_mut().zip(entry.lists) {
-                *slot = match (*slot, index) {
-                    (Some(old), Some(new)) => Some(new.min(old)),
-                    (old, new) => old.or(new),
-                };
-            }
-        }
-        first.map(|index| index.map(|index: u32| &self.listed[index as usize].why))
-    }
-
-    fn closest(&self, host: &Host, list: List) -> Option<&Why> {
-        self.find(host)[list as usize]
-    }
-
-    /// A user's `splice` must not blind the rules that corp wrote for the host.
-    fn has_corp_rules(&self, host: &Host, port: u16) -> bool {
-        self.rules_of(host).any(|rule| rule.source.layer == Layer::Corp && rule.has_port(port))
-    }
-
-    /// All rules whose host pattern matches, not in order.
-    fn rules_of<'p>(&'p self, host: &'p Host) -> impl Iterator<Item = &'p Rule> {
-        let none = self.rules.is_empty();
-        let entries = self.table.matching(host).take(if none { 0 } else { usize::MAX });
-        entries.flat_map(|entry| &entry.rules).map(|&index| &self.rules[index as usize])
-    }
-
-    /// The first rule that matches: the smallest index among the first of each pattern.
-    fn first_rule(&self, question: &RequestQuestion<'_>, path: Option<Normal<'_>>) -> Ruled<'_> {
-        let mut first = u32::MAX;
-        let mut namer: Option<Layer> = None;
-        for entry in self.table.matching(question.host) {
-            let (found, named) = self.first_of(&entry.rules, question, path);
-            first = first.min(found.unwrap_or(u32::MAX));
-            namer = [namer, named].into_iter().flatten().min();
-        }
-        match (self.rules.get(first as usize), namer) {
-            (Some(rule), _) => Ruled::By(rule),
-            (None, Some(layer)) => Ruled::NotMatched(layer),
-            (None, None) => Ruled::NotNamed,
-        }
-    }
-
-    /// The first of `rules` that matches, and the layer of an allow rule among those before it.
-    fn first_of(
-        &self,
-        rules: &[u32],
-        question: &RequestQuestion<'_>,
-        path: Option<Normal<'_>>,
-    ) -> (Option<u32>, Option<Layer>) {
-        let mut namer = None;
-        for &index in rules {
-            let rule = &self.rules[index as usize];
-            if rule.matches(question, path) {
-                return (Some(index), namer);
-            }
-            if rule.action == Allow::Allow && rule.has_port(question.port) {
-                namer = namer.or(Some(rule.source.layer));
-            }
-        }
-        (None, namer)
-    }
-}
-
-/// What the `[[http]]` rules say about a request.
-enum Ruled<'p> {
-    /// This rule decides.
-    By(&'p Rule),
-    /// No allow rule names the host, so the host's verdict stands.
-    NotNamed,
-    /// An allow rule of this layer names the host, and no rule matches.
-    NotMatched(Layer),
 }
 
 /// All list entries, corp's before the user's, and the ranges of `private_allow`.
@@ -371,7 +284,7 @@ impl Listed {
 
 fn why(rule: &str, source: &Source, reason: &str) -> Why {
     let reason = Some(reason).filter(|reason| !reason.is_empty()).map(Arc::from);
-    Why { rule: rule.into(), layer: source.layer, reason, place: source.place.clone() }
+    Arc::new(Grounds { rule: rule.into(), layer: source.layer, reason, place: source.place.clone() })
 }
 
 fn unmatched(layer: Layer) -> Why {
@@ -381,4 +294,9 @@ fn unmatched(layer: Layer) -> Why {
 
 fn two_readings(how: &str) -> Why {
     why("http.path", &Source::BUILT_IN, &format!("the path {how}, and this host has path rules"))
+}
+
+fn with_why(rule: Rule) -> (Rule, Why) {
+    let why = rule.why();
+    (rule, why)
 }

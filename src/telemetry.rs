@@ -11,12 +11,13 @@
 //!
 //! [`event`] is what the data path says; [`sink`] is the end that reactors hold; [`ledger`] opens and closes;
 //! `writer` is the thread; `database` the file it writes to; `rows` turns events into rows; [`redact`] keeps
-//! secrets out of them; `retention` forgets old ones; [`query`] reads.
+//! secrets out of them; `retention` forgets old ones; [`query`] reads, [`export`] translates.
 //!
 //! It refuses to lose silently: what could not be written is counted in the table `dropped`.
 
 mod database;
 pub mod event;
+pub mod export;
 pub mod ledger;
 pub mod options;
 pub mod query;

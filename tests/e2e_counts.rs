@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
@@ -56,14 +56,14 @@ fn serve(conn: &mut Conn, scripts: &[Script], cases: &[Case]) -> io::Result<()> 
 
 /// An origin for all model hosts: each gets its own listener, since each needs its own certificate.
 fn origins(authority: &Arc<Authority>, scripts: &[Script]) -> HashMap<&'static str, Origin> {
-    let hosts: Vec<_> = scripts.iter().map(|script| script.host).collect();
-    let start = |host: &&'static str| {
+    let hosts: BTreeSet<_> = scripts.iter().map(|script| script.host).collect();
+    let start = |host: &'static str| {
         let (scripts, cases) = (scripts.to_vec(), cases(scripts));
         let origin =
             Origin::tls(authority.server(host, Flaw::None), move |conn| serve(conn, &scripts, &cases));
-        (*host, origin)
+        (host, origin)
     };
-    hosts.iter().collect::<std::collections::BTreeSet<_>>().into_iter().map(start).collect()
+    hosts.into_iter().map(start).collect()
 }
 
 fn request(script: &Script, case: usize, gzip: bool) -> Vec<u8> {

@@ -113,6 +113,38 @@ fn lesson_41_a_bad_row_never_takes_its_batch_along() {
 }
 
 #[test]
+fn nothing_of_a_row_stays_for_the_next() {
+    let place = Place::new();
+    let ledger = place.open();
+    let sink = ledger.sender();
+    let rule: std::sync::Arc<str> = "rule".into();
+    let mut expected = Vec::new();
+    for n in 0..64_u16 {
+        let mut event = net(sink.next_exchange_id());
+        event.host = (n % 3 != 0).then(|| format!("host{}", n % 2).into());
+        event.rule = (n % 4 != 0).then(|| rule.clone());
+        event.status = (n % 5 != 0).then_some(n);
+        event.path = (n % 7 != 0).then(|| format!("/{n}").into_bytes().into());
+        let path = event.path.as_ref().map(|path| String::from_utf8_lossy(path).into_owned());
+        expected.push((
+            event.host.clone().map(|h| h.to_string()),
+            event.rule.clone().map(|r| r.to_string()),
+            event.status,
+            path,
+        ));
+        sink.try_send(Event::Net(Box::new(event))).expect("room");
+    }
+    close(ledger);
+    let database = place.look();
+    let mut rows = database
+        .prepare("SELECT host, rule, status, path FROM net_events ORDER BY exchange_id")
+        .expect("sql");
+    let rows =
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).expect("read");
+    assert_eq!(rows.collect::<Result<Vec<_>, _>>().expect("read"), expected);
+}
+
+#[test]
 fn calls_may_come_before_their_exchange_and_carry_their_tools() {
     let place = Place::new();
     let ledger = place.open();

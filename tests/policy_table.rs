@@ -1,27 +1,15 @@
 //! `tests/tables/policy.txt` through the evaluator: several hundred requests, each with its verdict, rule and layer.
 
+mod policy_support;
+
+use policy_support::{Block, blocks, target};
 use tollgate::config::file::Text;
-use tollgate::config::policy::{LoadedPolicy, Target, from_text};
+use tollgate::config::policy::{LoadedPolicy, from_text};
 use tollgate::policy::{Allow, HostVerdict};
-
-const TABLE: &str = include_str!("tables/policy.txt");
-
-struct Block<'t> {
-    name: &'t str,
-    user: Option<String>,
-    corp: Option<String>,
-    cases: Vec<Case<'t>>,
-}
-
-struct Case<'t> {
-    /// Verdict, layer and rule.
-    expected: (&'t str, &'t str, &'t str),
-    request: &'t str,
-}
 
 #[test]
 fn p9_every_case_of_the_table_is_decided_as_written() {
-    let blocks = read(TABLE);
+    let blocks = blocks();
     let mut wrong = Vec::new();
     for block in &blocks {
         let loaded = load(block);
@@ -41,7 +29,7 @@ fn p9_every_case_of_the_table_is_decided_as_written() {
 /// Two spellings of one host always get one verdict.
 #[test]
 fn lesson_23_every_spelling_of_a_host_gets_the_same_verdict() {
-    for block in read(TABLE) {
+    for block in blocks() {
         let loaded = load(&block);
         for case in &block.cases {
             let target = target(case.request);
@@ -70,63 +58,8 @@ fn judge(loaded: &LoadedPolicy, request: &str) -> (String, String, String) {
     (verdict.into(), why.layer.as_str().into(), why.rule.to_string())
 }
 
-fn target(request: &str) -> Target {
-    let mut words = request.split(' ');
-    let (method, url) = (words.next().expect("a method"), words.next().expect("a URL"));
-    let mut target = Target::new(method, url).unwrap_or_else(|error| panic!("{request}: {error}"));
-    for word in words {
-        match word.split_once('=').expect("KEY=VALUE") {
-            ("process", name) => target.process = Some(name.into()),
-            ("uid", id) => target.uid = Some(id.parse().expect("a user id")),
-            ("listener", address) => target.listener = address.into(),
-            (key, _) => panic!("{request}: unknown {key}"),
-        }
-    }
-    target
-}
-
 fn load(block: &Block<'_>) -> LoadedPolicy {
     let text = |name: &str, text: &Option<String>| text.as_ref().map(|text| Text::new(name, text.as_str()));
     let (user, corp) = (text("user.toml", &block.user), text("corp.toml", &block.corp));
     from_text(user.as_ref(), corp.as_ref()).unwrap_or_else(|error| panic!("{}: {error}", block.name))
-}
-
-fn read(table: &str) -> Vec<Block<'_>> {
-    let mut blocks: Vec<Block<'_>> = Vec::new();
-    let mut part = "";
-    let mut head = ("", "", "");
-    for line in table.lines().filter(|line| !line.starts_with('#')) {
-        if let Some(name) = line.strip_prefix("policy ") {
-            blocks.push(Block { name, user: None, corp: None, cases: Vec::new() });
-            part = "";
-            continue;
-        }
-        let Some(block) = blocks.last_mut() else { continue };
-        match (line, part) {
-            ("user:", _) => (part, block.user) = ("user", Some(String::new())),
-            ("corp:", _) => (part, block.corp) = ("corp", Some(String::new())),
-            ("cases:", _) => part = "cases",
-            (_, "user") => push(&mut block.user, line),
-            (_, "corp") => push(&mut block.corp, line),
-            ("", _) => {}
-            (_, "cases") => match line.strip_prefix("  ") {
-                Some(request) => block.cases.push(Case { expected: head, request }),
-                None => head = heading(line),
-            },
-            _ => panic!("{line}"),
-        }
-    }
-    blocks
-}
-
-fn push(file: &mut Option<String>, line: &str) {
-    let file = file.get_or_insert_default();
-    file.push_str(line);
-    file.push('\n');
-}
-
-fn heading(line: &str) -> (&str, &str, &str) {
-    let mut words = line.splitn(3, ' ');
-    let mut word = || words.next().unwrap_or_else(|| panic!("{line}"));
-    (word(), word(), word())
 }

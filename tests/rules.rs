@@ -74,7 +74,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["reactor", "guest", "telemetry", "cert", "config", "cli"]),
     ("rcgen", &["cert::mint"]),
     ("rusqlite", &["telemetry"]),
-    ("rustls", &["leg", "cert", "upstream", "reactor", "conn", "demo"]),
+    ("rustls", &["leg", "cert", "upstream", "reactor", "conn", "demo", "lab"]),
     ("rustls_native_certs", &["upstream", "cert"]),
     ("ruzstd", &["wire::coding"]),
     ("seccompiler", &["guest"]),

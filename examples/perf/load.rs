@@ -93,9 +93,9 @@ const OPENING: usize = 32;
 const TOO_MANY_ERRORS: u64 = 100;
 
 /// Runs one scenario and prints its figures as one JSON line.
-pub fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    let mut load = Load::new(args)?;
-    load.until(|load| load.opened >= load.args.connections, Duration::from_secs(120))?;
+pub fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let mut load = Load::new(args.clone())?;
+    load.until(|load| load.opened >= load.args.connections, Duration::from_mins(2))?;
     load.pass(load.args.warm)?;
     load.sample = Sample::default();
     let (start, cpu) = (Instant::now(), sample::cpu_us(&load.args.pids));
@@ -180,13 +180,12 @@ impl Load {
 
     fn session(&mut self) -> io::Result<Session> {
         self.started += 1;
-        let (name, request) = match self.args.new_names {
-            true => {
-                let name = format!("n{}-{}.{}", std::process::id(), self.started, self.args.name);
-                let request = request(&self.args, &name);
-                (name, Some(request))
-            }
-            false => (self.args.name.clone(), None),
+        let (name, request) = if self.args.new_names {
+            let name = format!("n{}-{}.{}", std::process::id(), self.started, self.args.name);
+            let request = request(&self.args, &name);
+            (name, Some(request))
+        } else {
+            (self.args.name.clone(), None)
         };
         let asked = plan::now();
         let tcp = if self.args.connect {
@@ -236,10 +235,10 @@ impl Load {
         }
         let session = self.sessions.remove(key);
         self.opening -= usize::from(!session.opened);
-        match self.sample.errors < TOO_MANY_ERRORS {
-            true => Ok(()),
-            false => Err(io::Error::other("too many connections failed")),
+        if self.sample.errors < TOO_MANY_ERRORS {
+            return Ok(());
         }
+        Err(io::Error::other("too many connections failed"))
     }
 
     fn report(&mut self, seconds: f64, cpu_us: u64) -> String {
@@ -321,10 +320,8 @@ impl Session {
 fn request(args: &Args, host: &str) -> Vec<u8> {
     let stream = args.scenario == Scenario::Stream;
     let plan = Plan { size: args.size, chunked: args.chunked, stream, rate: args.rate, gzip: args.gzip };
-    let (line, body) = match args.model {
-        true => ("POST /v1/messages HTTP/1.1", MODEL_REQUEST),
-        false => ("GET /perf HTTP/1.1", ""),
-    };
+    let (line, body) =
+        if args.model { ("POST /v1/messages HTTP/1.1", MODEL_REQUEST) } else { ("GET /perf HTTP/1.1", "") };
     let framing = match body.len() {
         0 => String::new(),
         length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),

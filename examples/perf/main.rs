@@ -46,6 +46,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     match Cli::parse().command {
         Command::Certs { dir, name } => certs::write(&dir, &name),
         Command::Origin(args) => origin::run(&args),
-        Command::Load(args) => load::run(args),
+        Command::Load(args) => load::run(&args),
     }
 }

@@ -253,9 +253,10 @@ impl Writer {
     }
 
     fn head(&mut self, plan: Plan) {
-        let framing = match plan.chunked || plan.stream {
-            true => "transfer-encoding: chunked".to_string(),
-            false => format!("content-length: {}", plan.size),
+        let framing = if plan.chunked || plan.stream {
+            "transfer-encoding: chunked".to_string()
+        } else {
+            format!("content-length: {}", plan.size)
         };
         let kind = if plan.stream { "text/event-stream" } else { "application/octet-stream" };
         let coding = if plan.gzip { "content-encoding: gzip\r\n" } else { "" };
@@ -287,9 +288,10 @@ impl Writer {
         let now = plan::now();
         self.batch.clear();
         for _ in 0..count {
-            match plan.gzip {
-                true => self.event.write_packed(now, &mut self.batch),
-                false => self.event.write_plain(now, &mut self.batch),
+            if plan.gzip {
+                self.event.write_packed(now, &mut self.batch);
+            } else {
+                self.event.write_plain(now, &mut self.batch);
             }
         }
         self.out.clear();

@@ -8,7 +8,7 @@ pub fn cpu_us(pids: &[u32]) -> u64 {
     pids.iter().filter_map(|pid| ticks(*pid)).sum::<u64>() * TICK_US
 }
 
-/// utime and stime: fields 14 and 15 of proc_pid_stat(5), counted behind the parenthesised name.
+/// utime and stime: fields 14 and 15 of `proc_pid_stat(5)`, counted behind the parenthesised name.
 fn ticks(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);

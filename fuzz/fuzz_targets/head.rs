@@ -3,8 +3,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use tollgate::wire::head::{
-    HeadLimits, HeadScan, Method, Persist, RequestHead, RequestPlan, ResponseHead, parse_request, parse_response,
-    write_request,
+    HeadLimits, HeadScan, Method, Persist, RequestHead, RequestPlan, ResponseHead, parse_request,
+    parse_response, write_request,
 };
 
 const LIMITS: HeadLimits = HeadLimits { request_line: 16 << 10, header_block: 64 << 10, header_fields: 256 };
@@ -22,10 +22,14 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let authority = head.host().unwrap_or(b"host.test").to_vec();
-    let plan = RequestPlan { authority: &authority, framing: head.framing, persist: Persist::Implied, edits: &[] };
+    let plan =
+        RequestPlan { authority: &authority, framing: head.framing, persist: Persist::Implied, edits: &[] };
     let (mut again, mut out) = (RequestHead::default(), Vec::new());
     write_request(&head, &plan, &mut out);
-    assert_eq!(HeadScan::new().find(&out, &HeadLimits { header_block: 1 << 20, ..LIMITS }), Ok(Some(out.len())));
+    assert_eq!(
+        HeadScan::new().find(&out, &HeadLimits { header_block: 1 << 20, ..LIMITS }),
+        Ok(Some(out.len()))
+    );
     parse_request(&out, &mut again, &LIMITS).expect("what we write, we read");
     assert_eq!((again.path(), again.query(), again.framing), (head.path(), head.query(), head.framing));
     assert_eq!((again.method, again.host()), (head.method, Some(&authority[..])));

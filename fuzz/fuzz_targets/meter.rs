@@ -21,7 +21,11 @@ const FORMATS: [(&str, &[u8], &[u8]); 14] = [
     ("ollama.com", b"/api/chat", b"application/x-ndjson"),
     ("api.cohere.com", b"/v2/chat", SSE),
     ("api.mistral.ai", b"/v1/conversations", SSE),
-    ("bedrock-runtime.us-east-1.amazonaws.com", b"/model/m/converse-stream", b"application/vnd.amazon.eventstream"),
+    (
+        "bedrock-runtime.us-east-1.amazonaws.com",
+        b"/model/m/converse-stream",
+        b"application/vnd.amazon.eventstream",
+    ),
     ("bedrock-runtime.us-east-1.amazonaws.com", b"/model/m/converse", JSON),
 ];
 
@@ -30,7 +34,7 @@ fn meter(format: usize, body: &[u8], piece: usize) -> TapReport {
     let query = Query { host, port: 443, method: b"POST", path, query: None, upgrade: false };
     let detected = detect(&ModelTable::default(), &query).expect("each format is a model call");
     let head = TapHead { status: 200, content_type: Some(content_type), ..TapHead::default() };
-    let mut tap = Tap::new(&detected, head, 1 << 20);
+    let mut tap = Tap::new(&detected, &head, 1 << 20);
     body.chunks(piece).for_each(|piece| tap.push(piece, 0));
     tap.end(true, 0)
 }

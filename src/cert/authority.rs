@@ -94,6 +94,12 @@ impl Authority {
         Ok(authority)
     }
 
+    /// Makes a CA that is kept nowhere, for the lab.
+    pub fn unsaved(now_wall_us: i64) -> Result<Self, CertError> {
+        let key = mint::new_key()?;
+        Self::load(&mint::self_signed(&key, &[], validity(now_wall_us))?, &key, now_wall_us)
+    }
+
     /// The certificate file's text.
     pub fn cert_pem(&self) -> &str {
         &self.cert_pem
@@ -149,13 +155,17 @@ fn write_new(paths: &Paths, permitted: &[Host], now_wall_us: i64) -> Result<(), 
         Some(left_over) => left_over,
         None => mint::new_key()?,
     };
-    let now = now_wall_us / 1_000_000;
-    let valid = Validity { not_before: now - BACKDATE, not_after: now + LIFETIME };
-    let cert = mint::self_signed(&key, permitted, valid)?;
+    let cert = mint::self_signed(&key, permitted, validity(now_wall_us))?;
     if !paths.key.exists() {
         file::write(&paths.key, key.as_bytes(), file::PRIVATE)?;
     }
     file::write(&paths.cert, cert.as_bytes(), file::PUBLIC)
+}
+
+/// A new CA's.
+fn validity(now_wall_us: i64) -> Validity {
+    let now = now_wall_us / 1_000_000;
+    Validity { not_before: now - BACKDATE, not_after: now + LIFETIME }
 }
 
 fn refuse_exposed(key: &Path) -> Result<(), CertError> {

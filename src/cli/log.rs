@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use super::Failure;
 use super::reading::{Filters, Where, line, said, unreadable};
-use super::table::{Column, Table, bytes, count, duration, left, right, usd};
+use super::table::{Column, Table, bytes, count, duration, left, right, time, usd};
 use crate::telemetry::query::{Filter, Position, Range, Reader, Record, Source};
-use crate::telemetry::text::utc;
 
 /// Show what the ledger holds: requests, model calls, tools, errors, look-ups.
 ///
@@ -84,6 +83,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         (What::Dns, None) => &DNS,
     };
     let filter = args.filters.meant(&reader)?;
+    filter.check(view.source).map_err(unreadable)?;
     let mut printer =
         Printer { out: BufWriter::new(stdout().lock()), view, table: (!args.json).then(|| view.table()) };
     if !printer.head()? {
@@ -143,10 +143,6 @@ impl View {
     }
 }
 
-fn time<'r>(record: &Record, column: &str) -> Cow<'r, str> {
-    record.int(column).map_or(Cow::Borrowed("-"), |at| Cow::Owned(utc(at)))
-}
-
 /// The first of the columns that says something.
 fn first<'r>(record: &'r Record, columns: &[&str]) -> Cow<'r, str> {
     columns.iter().map(|column| record.text(column)).find(|text| !text.is_empty()).unwrap_or("-").into()
@@ -159,19 +155,19 @@ fn number<'r>(record: &Record, column: &str) -> Cow<'r, str> {
 const EVENTS: View = View {
     source: Source::Events,
     columns: &[
-        left("TIME", 23),
+        left("TIME (UTC)", 14),
         left("DECISION", 8),
         right("STATUS", 6),
         left("METHOD", 7),
-        right("UP", 7),
-        right("DOWN", 7),
+        right("UP", 7).wide(),
+        right("DOWN", 7).wide(),
         right("TOOK", 8),
-        left("PROCESS", 12),
+        left("PROCESS", 12).wide(),
         left("WHAT", 0),
     ],
     cells: |record| {
         vec![
-            time(record, "started_at"),
+            time(record.int("started_at")),
             record.text("decision").into(),
             number(record, "status"),
             first(record, &["method"]),
@@ -205,20 +201,20 @@ fn what(record: &Record) -> String {
 const CALLS: View = View {
     source: Source::Calls,
     columns: &[
-        left("TIME", 23),
-        left("PROVIDER", 9),
-        left("MODEL", 26),
-        right("INPUT", 10),
-        right("CACHED", 10),
-        right("OUTPUT", 9),
+        left("TIME (UTC)", 14),
+        left("PROVIDER", 9).wide(),
+        left("MODEL", 22),
+        right("INPUT", 9),
+        right("CACHED", 10).wide(),
+        right("OUTPUT", 8),
         right("COST", 9),
-        right("FIRST", 8),
-        right("TOOK", 8),
+        right("FIRST", 8).wide(),
+        right("TOOK", 8).wide(),
         left("ENDED", 0),
     ],
     cells: |record| {
         vec![
-            time(record, "started_at"),
+            time(record.int("started_at")),
             record.text("provider").into(),
             first(record, &["model", "model_requested"]),
             count(record.int("input_tokens")),
@@ -244,17 +240,17 @@ fn ended(record: &Record) -> String {
 const TOOLS: View = View {
     source: Source::Tools,
     columns: &[
-        left("TIME", 23),
-        left("MODEL", 26),
+        left("TIME (UTC)", 14),
+        left("MODEL", 22),
         left("KIND", 6),
-        left("TOOL", 24),
-        left("ID", 30),
+        left("TOOL", 16),
+        left("ID", 30).wide(),
         left("TEXT", 0),
     ],
     cells: |record| {
         let failed = record.int("is_error") == Some(1);
         vec![
-            time(record, "started_at"),
+            time(record.int("started_at")),
             first(record, &["model"]),
             if failed { "error".into() } else { record.text("kind").into() },
             first(record, &["name"]),
@@ -267,16 +263,16 @@ const TOOLS: View = View {
 const ERRORS: View = View {
     source: Source::Errors,
     columns: &[
-        left("TIME", 23),
-        left("HOST", 30),
-        left("PHASE", 10),
+        left("TIME (UTC)", 14),
+        left("HOST", 22),
+        left("PHASE", 10).wide(),
         right("STATUS", 6),
-        left("TYPE", 24),
+        left("TYPE", 20),
         left("MESSAGE", 0),
     ],
     cells: |record| {
         vec![
-            time(record, "at"),
+            time(record.int("at")),
             first(record, &["host"]),
             record.text("phase").into(),
             number(record, "status"),
@@ -289,17 +285,17 @@ const ERRORS: View = View {
 const DNS: View = View {
     source: Source::Dns,
     columns: &[
-        left("TIME", 23),
+        left("TIME (UTC)", 14),
         left("DECISION", 8),
         left("TYPE", 5),
-        left("RCODE", 9),
-        left("PROCESS", 12),
-        left("NAME", 40),
+        left("RCODE", 9).wide(),
+        left("PROCESS", 12).wide(),
+        left("NAME", 30),
         left("ANSWERS", 0),
     ],
     cells: |record| {
         vec![
-            time(record, "at"),
+            time(record.int("at")),
             record.text("decision").into(),
             record.text("type").into(),
             first(record, &["rcode"]),

@@ -1,6 +1,7 @@
-//! `tollgate policy`: is a policy good, and what does it say to a request and why.
+//! `tollgate policy`: is a policy good, what does it say to a request and why, and what would allow what was seen.
 
 mod check;
+mod learn;
 mod why;
 
 use std::io::{self, Write};
@@ -13,7 +14,7 @@ use crate::config::policy::LoadedPolicy;
 use crate::config::{self, ConfigError, Overrides, PolicyFiles};
 use crate::policy::Why;
 
-/// Check a policy, or ask it about a request
+/// Check a policy, ask it about a request, or learn one from the ledger
 ///
 /// A policy is written in two files that hold the same fields: user.toml and corp.toml. A field that corp.toml sets
 /// is locked; block lists add up and win over allow lists; corp's [[http]] rules are asked before the user's. The
@@ -28,6 +29,7 @@ pub struct Args {
 enum Command {
     Check(check::Args),
     Why(why::Args),
+    Learn(learn::Args),
 }
 
 /// Which policy is meant.
@@ -49,6 +51,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Check(args) => check::run(&args),
         Command::Why(args) => why::run(&args),
+        Command::Learn(args) => learn::run(&args),
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::config::{self, Overrides};
+use crate::config::{self, Overrides, Settings};
 use crate::telemetry::query::{Filter, Pattern, QueryError, Reader, StatusRange};
 
 /// Which ledger is read.
@@ -28,9 +28,13 @@ impl Where {
         if let Some(db) = &self.db {
             return Ok(db.clone());
         }
+        Ok(self.settings()?.telemetry.db)
+    }
+
+    /// The configuration that is meant.
+    pub fn settings(&self) -> Result<Settings, Failure> {
         let overrides = Overrides { state_dir: self.state_dir.clone(), ..Overrides::default() };
-        let settings = config::load(self.config.as_deref(), &overrides);
-        Ok(settings.map_err(|error| Failure::usage(error.to_string()))?.telemetry.db)
+        config::load(self.config.as_deref(), &overrides).map_err(|error| Failure::usage(error.to_string()))
     }
 
     /// Opens it for reading.
@@ -105,7 +109,6 @@ fn moment(reader: &Reader, option: &str, text: Option<&str>) -> Result<Option<i6
 }
 
 /// A failure to read, for the person at the terminal.
-#[expect(clippy::needless_pass_by_value, reason = "used as `map_err(unreadable)`")]
 pub fn unreadable(error: QueryError) -> Failure {
     match error {
         QueryError::NoSuchFilter(_) => Failure::usage(error.to_string()),

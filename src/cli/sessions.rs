@@ -5,9 +5,8 @@ use std::io::stdout;
 
 use super::Failure;
 use super::reading::{Where, line, unreadable};
-use super::table::{Column, Table, count, left, right, usd};
+use super::table::{Column, Table, count, left, right, time, usd};
 use crate::telemetry::query::SessionTotals;
-use crate::telemetry::text::utc;
 
 /// List the sessions of a ledger: every `serve` and `run`, with totals.
 ///
@@ -26,13 +25,13 @@ pub struct Args {
 
 const COLUMNS: &[Column] = &[
     left("SESSION", 17),
-    left("STARTED", 23),
-    left("ENDED", 23),
+    left("STARTED (UTC)", 14),
+    left("ENDED (UTC)", 14).wide(),
     right("REQUESTS", 10),
-    right("DENIED", 8),
+    right("DENIED", 8).wide(),
     right("CALLS", 7),
-    right("INPUT", 12),
-    right("OUTPUT", 10),
+    right("INPUT", 12).wide(),
+    right("OUTPUT", 10).wide(),
     right("COST", 10),
     left("WHAT", 0),
 ];
@@ -59,8 +58,8 @@ fn cells(session: &SessionTotals) -> [Cow<'_, str>; 10] {
     let what = session.name.as_deref().or(session.command.as_deref()).unwrap_or("serve");
     [
         session.session_id.as_str().into(),
-        utc(session.started_at).into(),
-        session.ended_at.map_or("-".into(), |at| utc(at).into()),
+        time(Some(session.started_at)),
+        time(session.ended_at),
         count(Some(session.requests)),
         count(Some(session.denied)),
         count(Some(session.totals.calls)),

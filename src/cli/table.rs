@@ -3,24 +3,35 @@
 use std::borrow::Cow;
 use std::io::IsTerminal;
 
-use crate::telemetry::text::printable;
+use crate::telemetry::text::{printable, utc};
 
-/// A column: its title, its width, and on which side its cells begin.
+/// A column: its title, its width, on which side its cells begin, and whether narrow terminals do without it.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     title: &'static str,
     width: usize,
     right: bool,
+    wide: bool,
 }
+
+impl Column {
+    /// The same column, left out where lines have fewer than [`WIDE`] characters.
+    pub const fn wide(self) -> Self {
+        Self { wide: true, ..self }
+    }
+}
+
+/// Lines from this length on show every column.
+const WIDE: usize = 120;
 
 /// A column of words.
 pub const fn left(title: &'static str, width: usize) -> Column {
-    Column { title, width, right: false }
+    Column { title, width, right: false, wide: false }
 }
 
 /// A column of numbers.
 pub const fn right(title: &'static str, width: usize) -> Column {
-    Column { title, width, right: true }
+    Column { title, width, right: true, wide: false }
 }
 
 /// Lays out rows.
@@ -51,6 +62,9 @@ impl Table {
         let mut out = String::new();
         let last = self.columns.len().saturating_sub(1);
         for (index, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
+            if column.wide && self.line.is_some_and(|line| line < WIDE) {
+                continue;
+            }
             let cell = printable(cell);
             if index == last {
                 let room = self.line.map_or(usize::MAX, |line| line.saturating_sub(out.chars().count()));
@@ -102,6 +116,11 @@ pub fn count(number: Option<i64>) -> Cow<'static, str> {
     Cow::Owned(out)
 }
 
+/// A moment in UTC, as far as a line has room for it: `11-22 02:05:02`.
+pub fn time(micros: Option<i64>) -> Cow<'static, str> {
+    micros.map_or(Cow::Borrowed("-"), |micros| Cow::Owned(utc(micros)[5..19].replace('T', " ")))
+}
+
 /// Money: cents, and two significant digits below; `-` where it is unknown.
 pub fn usd(pico: Option<i64>) -> Cow<'static, str> {
     let Some(pico) = pico else { return Cow::Borrowed("-") };
@@ -142,13 +161,16 @@ mod tests {
     use super::*;
 
     const COLUMNS: &[Column] = &[left("A", 4), right("N", 5), left("REST", 0)];
+    const WIDER: &[Column] = &[left("A", 4).wide(), left("REST", 0)];
 
     #[test]
     fn lines_fit_the_terminal_and_pipes_get_everything() {
         let table = Table { columns: COLUMNS, line: Some(20) };
         let cells = ["abcdefg".into(), "12".into(), "0123456789".into()];
-        assert_eq!(table.row(&cells), "abc…     12  0123456…");
+        assert_eq!(table.row(&cells), "abc…     12  012345…");
         assert_eq!(table.head(), "A         N  REST");
+        assert_eq!(Table { columns: WIDER, line: Some(80) }.head(), "REST");
+        assert_eq!(Table { columns: WIDER, line: Some(WIDE) }.head(), "A     REST");
         let pipe = Table { columns: COLUMNS, line: None };
         assert_eq!(pipe.row(&cells), "abcdefg     12  0123456789");
     }
@@ -174,5 +196,6 @@ mod tests {
         assert_eq!(duration(Some(1_234)), "1.2ms");
         assert_eq!(duration(Some(12_345_678)), "12.3s");
         assert_eq!(bytes(Some(20_480)), "20.0K");
+        assert_eq!(time(Some(1_795_313_102_123_456)), "11-22 02:05:02");
     }
 }

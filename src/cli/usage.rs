@@ -1,5 +1,7 @@
 //! `tollgate usage`: tokens and money, added up.
 
+mod reprice;
+
 use std::borrow::Cow;
 use std::io::stdout;
 
@@ -8,6 +10,7 @@ use serde::Serialize;
 use super::Failure;
 use super::reading::{Filters, Where, line, unreadable};
 use super::table::{Column, Table, count, left, right, usd};
+use crate::service::price_table;
 use crate::telemetry::query::{Group, Totals, UsageRow};
 
 /// Add up tokens and cost of model calls.
@@ -20,6 +23,7 @@ Examples:
   tollgate usage                          by model
   tollgate usage --by day --since 30d     each day of the last thirty
   tollgate usage --by process --json      one JSON document
+  tollgate usage --reprice                what it would cost by the prices of today
 
 JSON: {\"by\": \"model\", \"rows\": [{\"key\", \"calls\", \"failed\", \"partial\", \"input_tokens\", \"cache_read_tokens\",
 \"cache_write_tokens\", \"output_tokens\", \"reasoning_tokens\", \"cost_pico_usd\", \"unpriced\"}], \"total\": {…}}.
@@ -28,6 +32,9 @@ pub struct Args {
     /// What to add up by.
     #[arg(long, value_enum, default_value_t = By::Model)]
     by: By,
+    /// Compute costs anew by the prices of today (those of --config where it names a table).
+    #[arg(long)]
+    reprice: bool,
     /// One JSON document.
     #[arg(long)]
     json: bool,
@@ -73,8 +80,14 @@ struct Report {
 pub fn run(args: &Args) -> Result<(), Failure> {
     let reader = args.place.open()?;
     let filter = args.filters.meant(&reader)?;
-    let rows = reader.usage(Some(args.by.group()), &filter).map_err(unreadable)?;
-    let total = reader.usage(None, &filter).map_err(unreadable)?;
+    let mut rows = reader.usage(Some(args.by.group()), &filter).map_err(unreadable)?;
+    let mut total = reader.usage(None, &filter).map_err(unreadable)?;
+    if args.reprice {
+        let table =
+            price_table(&args.place.settings()?).map_err(|error| Failure::failed(error.to_string()))?;
+        reprice::reprice(&reader, &filter, &table, Some(args.by), &mut rows).map_err(unreadable)?;
+        reprice::reprice(&reader, &filter, &table, None, &mut total).map_err(unreadable)?;
+    }
     let total = total.into_iter().next().map(|row| row.totals).unwrap_or_default();
     let report = Report { by: args.by, rows, total };
     if args.json {
@@ -86,12 +99,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 const COLUMNS: &[Column] = &[
     right("CALLS", 8),
-    right("FAILED", 6),
+    right("FAILED", 6).wide(),
     right("INPUT", 13),
-    right("CACHE READ", 13),
-    right("CACHE WRITE", 11),
+    right("CACHE READ", 13).wide(),
+    right("CACHE WRITE", 11).wide(),
     right("OUTPUT", 11),
-    right("REASONING", 11),
+    right("REASONING", 11).wide(),
     right("COST", 10),
     left("OF", 0),
 ];

@@ -1,6 +1,6 @@
 //! Text files with positions: the only place that knows TOML.
 //!
-//! A [`Table`] is taken apart key by key; what is left over at the end is an unknown key and refused, with the place
+//! A `Table` is taken apart key by key; what is left over at the end is an unknown key and refused, with the place
 //! and the nearest known key. Every error names file, line and column.
 
 use std::fs;
@@ -18,7 +18,7 @@ use super::{suggest, units};
 #[derive(Clone, Debug)]
 pub struct Text {
     name: Arc<str>,
-    text: String,
+    content: String,
     /// Where each line begins.
     lines: Vec<usize>,
 }
@@ -26,9 +26,9 @@ pub struct Text {
 impl Text {
     /// A text that is at hand.
     pub fn new(name: &str, text: impl Into<String>) -> Self {
-        let text = text.into();
-        let lines = [0].into_iter().chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { name: name.into(), text, lines }
+        let content = text.into();
+        let lines = [0].into_iter().chain(content.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { name: name.into(), content, lines }
     }
 
     /// Reads a file.
@@ -42,7 +42,7 @@ impl Text {
 
     /// Parses the text as a table of keys.
     pub(super) fn parse(&self) -> Result<Table<'_>, ConfigError> {
-        let (table, errors) = DeTable::parse_recoverable(&self.text);
+        let (table, errors) = DeTable::parse_recoverable(&self.content);
         let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
         match errors.iter().min_by_key(|error| start(error)) {
             None => Ok(Table::new(self, String::new(), table)),
@@ -58,7 +58,7 @@ impl Text {
 
     fn place(&self, at: usize) -> String {
         let line = self.line(at);
-        let before = self.text.get(self.lines[line - 1]..at).unwrap_or_default();
+        let before = self.content.get(self.lines[line - 1]..at).unwrap_or_default();
         format!("{}:{line}:{}", self.name, before.chars().count() + 1)
     }
 }
@@ -256,7 +256,7 @@ impl<'t> Item<'t> {
     }
 
     /// A whole number within `range`.
-    pub(super) fn number(self, range: std::ops::RangeInclusive<u64>) -> Result<u64, ConfigError> {
+    pub(super) fn number(&self, range: std::ops::RangeInclusive<u64>) -> Result<u64, ConfigError> {
         let wanted = || self.mistyped(&format!("a whole number from {} to {}", range.start(), range.end()));
         let number = self.value.as_integer().ok_or_else(wanted)?;
         let number = u64::from_str_radix(number.as_str(), number.radix()).ok();

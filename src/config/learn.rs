@@ -10,19 +10,24 @@ use crate::policy::address::{AddressRules, check};
 use crate::policy::host::Host;
 use crate::policy::path;
 
-/// Requests that were allowed, as the ledger has them, grouped as the caller likes.
+/// A kind of request that went through, as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// `https`, `http`, `wss`, `ws`; anything else stands for TLS that was passed through.
-    pub scheme: String,
     /// The host as recorded.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The method; absent where the TLS was passed through.
-    pub method: Option<String>,
-    /// The raw path without the query; absent where the TLS was passed through.
-    pub path: Option<String>,
+    /// The request; `None` where the TLS was passed through.
+    pub request: Option<SeenRequest>,
+}
+
+/// What was asked of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenRequest {
+    /// The method.
+    pub method: String,
+    /// The raw path without the query.
+    pub path: String,
 }
 
 /// More siblings than this under one parent become `parent/*`.
@@ -61,11 +66,11 @@ impl<'r> Traffic<'r> {
     fn add(&mut self, row: &'r Seen) {
         self.ports.insert(row.port);
         self.first.get_or_insert(row);
-        match (&row.method, &row.path) {
-            (Some(method), Some(path)) => {
-                self.paths.entry(path).or_default().insert(method);
+        match &row.request {
+            Some(request) => {
+                self.paths.entry(&request.path).or_default().insert(&request.method);
             }
-            _ => self.spliced = true,
+            None => self.spliced = true,
         }
     }
 
@@ -146,20 +151,24 @@ fn rule(text: &mut String, host: &Host, methods: &BTreeSet<&str>, paths: &BTreeS
 /// One sample for each host; with rules, one for each path seen.
 fn samples(text: &mut String, host: &Host, traffic: &Traffic<'_>, ruled: bool) {
     let Some(first) = traffic.first else { return };
-    let scheme = if matches!(&*first.scheme, "http" | "ws") { "http" } else { "https" };
-    let usual = if scheme == "http" { 80 } else { 443 };
+    let (scheme, usual) = if first.port == 80 { ("http", 80) } else { ("https", 443) };
     let port = if first.port == usual { String::new() } else { format!(":{}", first.port) };
     let mut sample = |method: &str, path: &str| {
         let request = quoted(&format!("{method} {scheme}://{host}{port}{path}"));
         let _ = writeln!(text, "\n[[sample]]\nallow = {request}");
     };
-    match (ruled, &first.method) {
-        (true, _) => {
-            for (path, methods) in &traffic.paths {
-                methods.iter().for_each(|method| sample(method, path));
+    match &first.request {
+        Some(_) if ruled => {
+            let all = traffic
+                .paths
+                .iter()
+                .flat_map(|(path, methods)| methods.iter().map(move |method| (method, path)));
+            for (method, path) in all {
+                sample(method, path);
             }
         }
-        (false, method) => sample(method.as_deref().unwrap_or("GET"), "/"),
+        Some(request) => sample(&request.method, "/"),
+        None => sample("GET", "/"),
     }
 }
 
@@ -187,8 +196,8 @@ mod tests {
 
     fn seen(request: &str) -> Seen {
         let target = Target::parse(request).expect("a request");
-        let Target { scheme, port, method, path, host, .. } = target;
-        Seen { scheme, host: host.as_str().to_owned(), port, method: Some(method), path: Some(path) }
+        let Target { port, method, path, host, .. } = target;
+        Seen { host: host.as_str().to_owned(), port, request: Some(SeenRequest { method, path }) }
     }
 
     fn loaded(rows: &[Seen], paths: bool) -> LoadedPolicy {
@@ -250,7 +259,7 @@ mod tests {
 
     #[test]
     fn tls_that_was_passed_through_is_passed_through_again() {
-        let row = Seen { scheme: "tls".into(), host: "p.test".into(), port: 443, method: None, path: None };
+        let row = Seen { host: "p.test".into(), port: 443, request: None };
         let learned = loaded(&[row], true);
         assert_eq!(learned.draft.splice.len(), 1);
         assert!(learned.draft.allow.is_empty());

@@ -10,7 +10,7 @@ use crate::limits::Micros;
 use crate::policy::{HostVerdict, Policy, Why};
 use crate::telemetry::event::{NetEvent, Phase};
 
-use super::fault::Fault;
+use super::fault::{Fault, Tell};
 use super::state::{State, Step, Turn};
 use super::stream::Stream;
 use super::tunnel::{Splice, Tunnel};
@@ -48,6 +48,16 @@ enum Stage {
     Securing,
 }
 
+impl Stage {
+    fn phase(self) -> Phase {
+        match self {
+            Self::Asking => Phase::Dns,
+            Self::Connecting => Phase::Connect,
+            Self::Securing => Phase::Tls,
+        }
+    }
+}
+
 impl Goal {
     fn row(&mut self) -> &mut NetEvent {
         match self {
@@ -74,7 +84,11 @@ impl Goal {
     fn into_fault(self, mut fault: Fault) -> Fault {
         match self {
             Self::Exchange(exchange) => fault.exchange = Some(exchange),
-            Self::Splice(splice) => fault.row = Some(splice.row),
+            Self::Splice(splice) => {
+                // What the guest speaks inside is its own affair: no answer of ours would be understood.
+                fault.tell = Tell::Nothing;
+                fault.row = Some(splice.row);
+            }
         }
         fault
     }
@@ -184,6 +198,9 @@ impl Dial {
             }
             return Ok(Step::Wait(State::Dial(self)));
         }
+        if matches!(self.goal, Goal::Exchange(_)) && (leg.unread() > 0 || leg.has_ended()) {
+            return self.spoke_unasked(legs, cx);
+        }
         if leg.is_tls() && !self.reused {
             self.goal.row().tls_us = Some(cx.now.mono.saturating_sub(self.began));
         }
@@ -193,14 +210,28 @@ impl Dial {
         }
     }
 
+    /// Bytes came, or the end, before anything was asked (P16). Nothing was sent, so that any request may try a fresh
+    /// connection after a pooled one.
+    fn spoke_unasked(self: Box<Self>, legs: &mut Legs, cx: &mut Cx<'_>) -> Turn {
+        if !self.reused {
+            let what = "closed, or answered before it was asked";
+            let message = format!("{}:{} {what}", self.ask.host, self.ask.port);
+            return Err(self.refuse(Refusal::upstream(502, Phase::FirstByte, message)));
+        }
+        legs.origin = None;
+        cx.asks.push(Ask::HangUp);
+        Ok(Step::Go(Self::begin(self.goal, true, cx)))
+    }
+
     /// The stage has taken too long.
     pub fn expire(self: Box<Self>, _cx: &Cx<'_>) -> Box<Fault> {
-        let (phase, what) = match self.stage {
-            Stage::Asking => (Phase::Dns, "resolving its name"),
-            Stage::Connecting => (Phase::Connect, "connecting"),
-            Stage::Securing => (Phase::Tls, "the TLS handshake"),
+        let what = match self.stage {
+            Stage::Asking => "resolving its name",
+            Stage::Connecting => "connecting",
+            Stage::Securing => "the TLS handshake",
         };
         let message = format!("timeout: {what} took too long for {}:{}", self.ask.host, self.ask.port);
+        let phase = self.stage.phase();
         self.refuse(Refusal::upstream(504, phase, message))
     }
 
@@ -215,8 +246,9 @@ impl Dial {
     }
 
     /// A fault that came from outside a turn.
-    pub fn into_fault(self: Box<Self>, fault: Fault, _cx: &Cx<'_>) -> Fault {
-        self.goal.into_fault(fault)
+    pub fn into_fault(self: Box<Self>, fault: Fault) -> Fault {
+        let phase = self.stage.phase();
+        self.goal.into_fault(fault.at(phase))
     }
 
     fn refuse(self: Box<Self>, refusal: Box<Refusal>) -> Box<Fault> {
@@ -224,14 +256,14 @@ impl Dial {
     }
 
     fn fail(self: Box<Self>, fault: Fault) -> Box<Fault> {
-        Box::new(self.goal.into_fault(fault))
+        Box::new(self.into_fault(fault))
     }
 }
 
 /// Whether the guest has gone away. TLS without its transport is gone; a plain guest may have closed its own
 /// direction and wait for the answer (RFC 9112 §9.6).
 pub fn guest_left(legs: &Legs) -> bool {
-    legs.guest.is_tls() && legs.guest.is_fin() && legs.guest.unread() == 0
+    legs.guest.is_tls() && legs.guest.is_fin()
 }
 
 /// Whether this address is one of our own listeners (P13).

@@ -109,7 +109,7 @@ fn event(question: &Question, answer: Answer, why: Option<Why>, session: &Sessio
         name: question.name.clone(),
         kind: question.kind.to_string(),
         decision: if denied { Decision::Denied } else { Decision::Allowed },
-        rule: why.map(|why| why.rule),
+        rule: why.map(|why| why.rule.clone()),
         rcode: Some(answer.rcode().to_owned()),
         answers: address,
         total_us: Some(0),

@@ -8,7 +8,7 @@ use crate::wire::head::Version;
 use super::state::{State, Step, Turn};
 use super::{Cx, Legs, Life};
 
-/// How long the guest has to take the last answer and to close.
+/// How long the guest has to close, once it has the last answer.
 const LINGER: Micros = 2 * SECOND;
 
 /// Ending.
@@ -17,6 +17,8 @@ pub struct Drain {
     /// When it ends in any case.
     pub deadline: Micros,
     manner: Manner,
+    /// Longest silence of a guest that still has bytes to take.
+    silence: Micros,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,20 +36,30 @@ impl Drain {
     /// After a whole answer. TLS says that nothing follows.
     pub fn polite(legs: &mut Legs, cx: &Cx<'_>) -> Self {
         legs.guest.close();
-        Self { deadline: cx.now.mono + LINGER, manner: Manner::Polite }
+        Self::begin(Manner::Polite, legs, cx)
     }
 
     /// After a TLS alert: nothing more can be said.
-    pub fn alerted(cx: &Cx<'_>) -> Self {
-        Self { deadline: cx.now.mono + LINGER, manner: Manner::Polite }
+    pub fn alerted(legs: &Legs, cx: &Cx<'_>) -> Self {
+        Self::begin(Manner::Polite, legs, cx)
     }
 
     /// After half an answer. No `close_notify`; where the end of the connection would be taken for the end of the
     /// body, a reset (P18).
     pub fn abrupt(legs: &Legs, exchange: Option<&Exchange>, cx: &Cx<'_>) -> Self {
-        let unframed = exchange.is_some_and(|exchange| exchange.version == Version::H10);
-        let reset = unframed && !legs.guest.is_tls();
-        Self { deadline: cx.now.mono + LINGER, manner: Manner::Abrupt { reset } }
+        Self::begin(Manner::Abrupt { reset: would_look_whole(legs, exchange) }, legs, cx)
+    }
+
+    fn begin(manner: Manner, legs: &Legs, cx: &Cx<'_>) -> Self {
+        let silence = cx.world.timeouts.body;
+        let mut drain = Self { deadline: 0, manner, silence };
+        drain.note_room(cx.now.mono, legs.guest.queued());
+        drain
+    }
+
+    /// Bytes have left, and so many still wait.
+    pub fn note_room(&mut self, now: Micros, queued: usize) {
+        self.deadline = now + if queued > 0 { self.silence } else { LINGER };
     }
 
     /// Whether our direction is to be shut down once everything has left.
@@ -65,7 +77,7 @@ impl Drain {
             legs.guest.consume(len);
         }
         let over = match self.manner {
-            Manner::Polite => legs.guest.is_fin(),
+            Manner::Polite => legs.guest.is_fin() && legs.guest.queued() == 0,
             Manner::Abrupt { .. } => legs.guest.queued() == 0,
         };
         if over || cx.now.mono >= self.deadline {
@@ -74,4 +86,10 @@ impl Drain {
         }
         Ok(Step::Wait(State::Drain(self)))
     }
+}
+
+/// Whether the end of the connection would be taken for the end of the body.
+pub fn would_look_whole(legs: &Legs, exchange: Option<&Exchange>) -> bool {
+    let unframed = exchange.is_some_and(|exchange| exchange.version == Version::H10);
+    unframed && !legs.guest.is_tls()
 }

@@ -12,7 +12,7 @@ use crate::telemetry::event::{Decision, Event, NetEvent, Phase};
 use crate::wire::body::Framing;
 use crate::wire::hello::alert_record;
 
-use super::drain::Drain;
+use super::drain::{self, Drain};
 use super::request::Request;
 use super::state::State;
 use super::{Ask, Cx, Legs, Life, Session, Side};
@@ -135,6 +135,14 @@ impl Fault {
         Box::new(Self::new(Decision::Allowed, Phase::Body, "", Tell::Silent))
     }
 
+    /// Says where it happened, if all that is known is that the connection ended.
+    pub fn at(mut self, phase: Phase) -> Self {
+        if matches!(self.tell, Tell::Nothing | Tell::Queued) {
+            self.phase = Some(phase);
+        }
+        self
+    }
+
     /// Nothing was under way: no row.
     pub fn silent(mut self) -> Self {
         self.tell = Tell::Silent;
@@ -200,17 +208,20 @@ pub fn conclude(
 }
 
 fn tell(fault: &Fault, legs: &mut Legs, session: &Session, cx: &Cx<'_>) -> Result<State, Life> {
-    if fault.answered {
-        return Ok(State::Drain(Drain::abrupt(legs, fault.exchange.as_deref(), cx)));
-    }
     match &fault.tell {
+        Tell::Http(_) if fault.answered => {
+            Ok(State::Drain(Drain::abrupt(legs, fault.exchange.as_deref(), cx)))
+        }
         Tell::Http(refusal) if session.speaks_http => Ok(answer(refusal, fault, legs, cx)),
         Tell::Bytes(bytes) => {
             legs.guest.send(bytes);
             Ok(State::Drain(Drain::polite(legs, cx)))
         }
-        Tell::Queued if legs.guest.queued() > 0 => Ok(State::Drain(Drain::alerted(cx))),
-        Tell::Http(_) | Tell::Queued | Tell::Nothing | Tell::Silent => Err(Life::Over { reset: false }),
+        Tell::Queued if legs.guest.queued() > 0 => Ok(State::Drain(Drain::alerted(legs, cx))),
+        Tell::Http(_) | Tell::Queued | Tell::Nothing | Tell::Silent => {
+            let exchange = fault.exchange.as_deref().filter(|_| fault.answered);
+            Err(Life::Over { reset: drain::would_look_whole(legs, exchange) })
+        }
     }
 }
 
@@ -235,8 +246,8 @@ fn record(fault: Fault, session: &Session, cx: &mut Cx<'_>) {
         exchange.finish(fault.decision, failure, cx.now, &cx.world.pricing, cx.events);
         return;
     }
-    let row = fault.row.unwrap_or_else(|| Box::new(session.row((cx.next_id)(), session.opened)));
-    let mut row = row;
+    let whole_connection = || Box::new(session.row((cx.next_id)(), session.opened));
+    let mut row = fault.row.unwrap_or_else(whole_connection);
     note_answer(&mut row, &fault.tell, fault.answered || !session.speaks_http, fault.why.as_ref());
     row.decision = fault.decision;
     row.fault_phase = fault.phase;

@@ -136,12 +136,11 @@ impl Greet {
 
     /// Inside a tunnel: TLS or HTTP; anything else only where the policy splices.
     fn read_inside(self, first: u8, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
-        let target = session.target.clone();
         if first == TLS_HANDSHAKE {
             return Ok(Step::Go(State::Hello(Box::new(Hello::new(self.deadline, cx)))));
         }
         let port = session.known_port().unwrap_or_default();
-        if let Some(target) = target
+        if let Some(target) = session.known_host().map(|host| Target { host, port })
             && let (HostVerdict::Splice, why) = cx.world.policy.host(&target.host, target.port)
         {
             return Ok(Step::Go(tunnel::splice(&target, "tcp", &why, session, cx)));
@@ -196,7 +195,7 @@ const SOCKS_GENERAL_FAILURE: u8 = 1;
 const SOCKS_NOT_ALLOWED: u8 = 2;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A method begins with a token character; an empty line before it is allowed (RFC 9112 §2.2).
+/// Text of any kind is taken for HTTP, so that what is wrong with it can be said in HTTP.
 fn begins_http(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'\r' || b"!#$%&'*+-.^_`|~".contains(&byte) || byte.is_ascii_digit()
+    byte.is_ascii_graphic() || byte.is_ascii_whitespace()
 }

@@ -28,12 +28,18 @@ pub struct Hello {
     reader: HelloReader,
     /// When it has taken too long.
     pub deadline: Micros,
+    /// How much of it may wait unread.
+    pub mark: usize,
 }
+
+/// What may come along with the last record of a hello that is as large as allowed.
+const SLACK: usize = 32 << 10;
 
 impl Hello {
     /// A hello of which the first byte has come.
     pub fn new(deadline: Micros, cx: &Cx<'_>) -> Self {
-        Self { reader: HelloReader::new(cx.world.limits.hello), deadline }
+        let limit = cx.world.limits.hello;
+        Self { reader: HelloReader::new(limit), deadline, mark: limit + SLACK }
     }
 
     /// Reads on.

@@ -30,7 +30,8 @@ impl Flow {
     }
 
     /// Moves what can be moved now. `prefix` goes first (a head that was just written) and is taken. `see` is shown
-    /// each piece after it was handed on.
+    /// each piece after it was handed on. On an error the prefix stays if nothing was handed on, so that another
+    /// answer can be given (P18).
     pub fn pump(
         &mut self,
         from: &mut Leg,
@@ -43,12 +44,18 @@ impl Flow {
             if input.is_empty() {
                 break;
             }
-            let batch = Batch::read(&mut self.decoder, input)?;
+            let batch = Batch::read(&mut self.decoder, input);
+            if let (Some(error), false) = (batch.error, prefix.is_empty()) {
+                return Err(error);
+            }
             self.done = batch.done;
             batch.hand_on(self, input, to, prefix);
             batch.pieces(input).for_each(&mut *see);
             let used = batch.used;
             from.consume(used);
+            if let Some(error) = batch.error {
+                return Err(error);
+            }
             if used == 0 {
                 break;
             }
@@ -87,13 +94,22 @@ struct Batch {
     count: usize,
     used: usize,
     done: bool,
+    /// What stands behind the pieces is no body.
+    error: Option<BodyError>,
 }
 
 impl Batch {
-    fn read(decoder: &mut Decoder, input: &[u8]) -> Result<Self, BodyError> {
-        let mut batch = Self { pieces: [const { 0..0 }; PIECES], count: 0, used: 0, done: false };
+    fn read(decoder: &mut Decoder, input: &[u8]) -> Self {
+        let mut batch =
+            Self { pieces: [const { 0..0 }; PIECES], count: 0, used: 0, done: false, error: None };
         while batch.count < PIECES && !batch.done {
-            let step = decoder.step(&input[batch.used..])?;
+            let step = match decoder.step(&input[batch.used..]) {
+                Ok(step) => step,
+                Err(error) => {
+                    batch.error = Some(error);
+                    break;
+                }
+            };
             if !step.data.is_empty() {
                 batch.pieces[batch.count] = batch.used + step.data.start..batch.used + step.data.end;
                 batch.count += 1;
@@ -104,7 +120,7 @@ impl Batch {
                 break;
             }
         }
-        Ok(batch)
+        batch
     }
 
     fn pieces<'a>(&'a self, input: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {

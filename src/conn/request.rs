@@ -10,13 +10,14 @@ use crate::telemetry::event::{Decision, Phase};
 use crate::wire::head::{HeadError, HeadLimits, HeadScan, Method, RequestHead, parse_request};
 
 use super::dial::{Dial, Goal};
+use super::drain::Drain;
 use super::fault::{Fault, Tell};
 use super::greet::Greet;
 use super::identity;
 use super::session::Target;
 use super::state::{State, Step, Turn};
 use super::world::Gate;
-use super::{Cx, Legs, Life, Session};
+use super::{Cx, HIGH_MARK, Legs, READ, Session};
 
 /// Waiting for a request, or reading one.
 #[derive(Debug)]
@@ -24,8 +25,14 @@ pub struct Request {
     scan: HeadScan,
     /// When it has taken too long.
     pub deadline: Micros,
-    /// The first byte of the head has come.
+    /// How much may wait unread: a head as large as allowed, and some of what follows it.
+    pub mark: usize,
+    /// How long the connection may idle, if it has served a request before.
+    keep_alive: Option<Micros>,
+    /// The first byte of the head has come. Empty lines before it are none (RFC 9112 §2.2).
     began: bool,
+    /// The request line is whole and is one.
+    line_read: bool,
     /// The ledger takes no new request: the head is complete and waits.
     held: bool,
 }
@@ -35,13 +42,31 @@ const HOLD: Micros = 20_000;
 
 impl Request {
     /// The first request of a connection; `deadline` covers the wait for it.
-    pub fn first(deadline: Micros, _cx: &Cx<'_>) -> Self {
-        Self { scan: HeadScan::new(), deadline, began: false, held: false }
+    pub fn first(deadline: Micros, cx: &Cx<'_>) -> Self {
+        let limits = &cx.world.limits;
+        let mark = limits.request_line + limits.header_block + READ;
+        Self {
+            scan: HeadScan::new(),
+            deadline,
+            mark,
+            keep_alive: None,
+            began: false,
+            line_read: false,
+            held: false,
+        }
     }
 
     /// The next request on a connection that was kept alive.
     pub fn next(cx: &Cx<'_>) -> Self {
-        Self::first(cx.now.mono + cx.world.timeouts.keep_alive, cx)
+        let idle = cx.world.timeouts.keep_alive;
+        Self { keep_alive: Some(idle), ..Self::first(cx.now.mono + idle, cx) }
+    }
+
+    /// Bytes of the last answer have left: the wait for the next request begins when the guest has it all.
+    pub fn note_room(&mut self, now: Micros) {
+        if let (Some(idle), false) = (self.keep_alive, self.began) {
+            self.deadline = now + idle;
+        }
     }
 
     /// Whether nothing of a head has come yet.
@@ -49,14 +74,16 @@ impl Request {
         !self.began
     }
 
-    /// Reads on.
+    /// Reads on, once the guest has taken most of the answers that wait for it.
     pub fn turn(mut self, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
-        let unread = legs.guest.unread();
-        if unread == 0 {
-            return self.wait(legs, session);
+        if legs.guest.queued() >= HIGH_MARK {
+            return Ok(Step::Wait(State::Request(self)));
+        }
+        if legs.guest.unread() == 0 {
+            return self.wait(legs, session, cx);
         }
         session.received = true;
-        if !self.began {
+        if !self.began && legs.guest.inbox().iter().any(|byte| !matches!(byte, b'\r' | b'\n')) {
             self.began = true;
             self.deadline = cx.now.mono + cx.world.timeouts.head;
         }
@@ -65,19 +92,40 @@ impl Request {
             Ok(None) if legs.guest.gather() => self.scan.find(legs.guest.inbox(), &limits),
             other => other,
         };
+        if let Ok(Some(len)) = found {
+            return self.complete(len, legs, session, cx);
+        }
+        self.read_line(legs.guest.inbox(), session, cx)?;
         match found {
-            Ok(Some(len)) => self.complete(len, legs, session, cx),
-            Ok(None) => self.wait(legs, session),
-            Err(error) => Err(bad_head(error, session)),
+            Err(error) => Err(bad_head(error, None, session, cx)),
+            Ok(_) => self.wait(legs, session, cx),
         }
     }
 
-    fn wait(self, legs: &Legs, session: &Session) -> Turn {
-        if !legs.guest.is_exhausted() {
-            return Ok(Step::Wait(State::Request(self)));
+    /// Refuses what is no request line as soon as it is whole: a peer of another protocol may wait for us (P2).
+    fn read_line(&mut self, inbox: &[u8], session: &mut Session, cx: &mut Cx<'_>) -> Result<(), Box<Fault>> {
+        let start = inbox.iter().take_while(|&&byte| matches!(byte, b'\r' | b'\n')).count();
+        let line = inbox[start..].split_inclusive(|&byte| byte == b'\n').next().unwrap_or_default();
+        if self.line_read || !line.ends_with(b"\n") {
+            return Ok(());
         }
+        self.line_read = true;
+        let mut head = std::mem::take(&mut cx.scratch.request);
+        let outcome = match parse_request(&[line, b"\r\n"].concat(), &mut head, &head_limits(cx)) {
+            Ok(()) | Err(HeadError::NoHost) => Ok(()),
+            Err(error) => Err(bad_head(error, Some(&head), session, cx)),
+        };
+        cx.scratch.request = head;
+        outcome
+    }
+
+    fn wait(self, legs: &mut Legs, session: &Session, cx: &Cx<'_>) -> Turn {
         let nothing_lost = !self.began && (session.requests > 0 || !session.received);
-        if nothing_lost { Ok(Step::Done(Life::Over { reset: false })) } else { Err(left_in_head()) }
+        let over = legs.guest.has_ended();
+        if nothing_lost && (over || cx.draining) {
+            return Ok(Step::Go(State::Drain(Drain::polite(legs, cx))));
+        }
+        if over { Err(left_in_head()) } else { Ok(Step::Wait(State::Request(self))) }
     }
 
     /// The head is complete. It waits where the ledger is behind; nothing is read on until then.
@@ -95,14 +143,14 @@ impl Request {
         let turn = match outcome {
             Ok(()) if head.method == Method::Connect => connect(&head, legs, session, cx),
             Ok(()) => accept(&head, session, cx),
-            Err(error) => Err(bad_head(error, session)),
+            Err(error) => Err(bad_head(error, Some(&head), session, cx)),
         };
         cx.scratch.request = head;
         turn
     }
 
     /// The head, or the wait for it, has taken too long. A held head looks again.
-    pub fn expire(mut self, _legs: &Legs, cx: &Cx<'_>) -> Result<Self, Box<Fault>> {
+    pub fn expire(mut self, session: &Session, cx: &Cx<'_>) -> Result<Self, Box<Fault>> {
         if self.held {
             self.held = false;
             self.deadline = cx.now.mono + cx.world.timeouts.head;
@@ -111,7 +159,7 @@ impl Request {
         let message = "timeout: the request head did not come in time".to_owned();
         let mut fault = Fault::refused(Refusal::upstream(408, Phase::Head, message), None);
         if !self.began {
-            fault.tell = Tell::Nothing;
+            fault.tell = if session.requests > 0 { Tell::Silent } else { Tell::Nothing };
         }
         Err(fault)
     }
@@ -126,9 +174,20 @@ fn head_limits(cx: &Cx<'_>) -> HeadLimits {
     }
 }
 
-fn bad_head(error: HeadError, session: &mut Session) -> Box<Fault> {
+/// A head that HTTP forbids. Its row says what was read of it before that showed.
+fn bad_head(error: HeadError, head: Option<&RequestHead>, session: &mut Session, cx: &Cx<'_>) -> Box<Fault> {
     session.speaks_http = true;
-    Fault::refused(Refusal::bad_request(error.status(), error.as_str().to_owned()), None)
+    let mut row = Box::new(session.row((cx.next_id)(), cx.now));
+    row.scheme = if session.tls.is_some() { "https" } else { "http" };
+    row.protocol = Some("h1");
+    if let Some(head) = head.filter(|head| !head.target.as_bytes().is_empty()) {
+        row.method = Some(head.method.as_bytes().into());
+        row.path = Some(head.path().into());
+        row.query = head.query().map(Into::into);
+    }
+    let mut fault = Fault::refused(Refusal::bad_request(error.status(), error.as_str().to_owned()), None);
+    fault.row = Some(row);
+    fault
 }
 
 fn left_in_head() -> Box<Fault> {

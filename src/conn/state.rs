@@ -30,6 +30,7 @@
 use crate::exchange::decide;
 use crate::limits::Micros;
 use crate::policy::Policy;
+use crate::telemetry::event::Phase;
 
 use super::dial::Dial;
 use super::dns::Dns;
@@ -109,9 +110,9 @@ impl State {
     }
 
     /// The deadline has passed.
-    pub fn expire(self, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Result<Self, Box<Fault>> {
+    pub fn expire(self, session: &Session, cx: &mut Cx<'_>) -> Result<Self, Box<Fault>> {
         match self {
-            Self::Request(state) => state.expire(legs, cx).map(Self::Request),
+            Self::Request(state) => state.expire(session, cx).map(Self::Request),
             Self::Dial(state) => Err(state.expire(cx)),
             Self::Stream(state) => state.expire(cx).map(|stream| Self::Stream(Box::new(stream))),
             Self::Tunnel(state) => Err(state.expire(cx)),
@@ -136,12 +137,21 @@ impl State {
         }
     }
 
-    /// A byte came or went: what counts silence counts anew.
+    /// A byte came: what counts silence counts anew.
     pub fn touch(&mut self, now: Micros) {
         match self {
             Self::Stream(state) => state.touch(now),
             Self::Tunnel(state) => state.touch(now),
             _ => {}
+        }
+    }
+
+    /// Bytes have left; so many still wait towards the guest.
+    pub fn note_room(&mut self, now: Micros, queued: usize) {
+        match self {
+            Self::Request(state) => state.note_room(now),
+            Self::Drain(state) => state.note_room(now, queued),
+            other => other.touch(now),
         }
     }
 
@@ -155,11 +165,19 @@ impl State {
     /// How much the guest may send ahead before it has to wait.
     pub fn guest_mark(&self) -> usize {
         match self {
-            Self::Greet(_) | Self::Hello(_) => 96 << 10,
-            Self::Request(_) => 160 << 10,
-            Self::Stream(state) => state.guest_mark(),
-            Self::Tunnel(state) => state.guest_mark(),
-            Self::Dns(_) | Self::Handshake(_) | Self::Dial(_) | Self::Drain(_) => READ,
+            Self::Greet(_) => 96 << 10,
+            Self::Hello(state) => state.mark,
+            Self::Request(state) => state.mark,
+            Self::Stream(_) => READ / 2,
+            Self::Tunnel(_) | Self::Dns(_) | Self::Handshake(_) | Self::Dial(_) | Self::Drain(_) => READ,
+        }
+    }
+
+    /// How much the origin may send ahead before it has to wait.
+    pub fn origin_mark(&self) -> usize {
+        match self {
+            Self::Stream(state) => state.origin_mark(),
+            _ => READ,
         }
     }
 
@@ -183,14 +201,18 @@ impl State {
     }
 
     /// A fault that came from outside a turn, with what this state was doing.
-    pub fn into_fault(self, fault: Fault, session: &Session, cx: &Cx<'_>) -> Fault {
+    pub fn into_fault(self, fault: Fault, session: &Session, cx: &mut Cx<'_>) -> Fault {
         match self {
-            Self::Dial(state) => state.into_fault(fault, cx),
+            Self::Dial(state) => state.into_fault(fault),
             Self::Stream(state) => state.into_fault(fault),
-            Self::Tunnel(state) => state.into_fault(fault),
+            Self::Tunnel(state) => state.into_fault(fault, cx),
             Self::Request(state) if state.is_idle() && session.requests > 0 => fault.silent(),
+            Self::Greet(_) if !session.received => fault.silent(),
             Self::Drain(_) | Self::Dns(_) => fault.silent(),
-            Self::Greet(_) | Self::Hello(_) | Self::Handshake(_) | Self::Request(_) => fault,
+            Self::Greet(_) => fault.at(Phase::Greet),
+            Self::Hello(_) => fault.at(Phase::Hello),
+            Self::Handshake(_) => fault.at(Phase::Handshake),
+            Self::Request(_) => fault.at(Phase::Head),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::wire::websocket;
 
 use super::dial::{Dial, Goal, guest_left};
 use super::drain::Drain;
-use super::fault::{Fault, Tell};
+use super::fault::Fault;
 use super::pump::Flow;
 use super::request::Request;
 use super::state::{State, Step, Turn};
@@ -34,14 +34,18 @@ pub struct Stream {
     origin_keeps: bool,
     /// The origin connection has served before.
     reused: bool,
-    /// The origin's transport broke.
+    /// The origin's transport broke: what it sent before still counts.
     origin_lost: bool,
-    /// When the head was sent.
-    sent_at: Micros,
-    /// When a byte last came.
+    /// The final head has gone to the guest, so that another answer cannot be given.
+    begun: bool,
+    /// When the last byte of the request left.
+    sent_at: Option<Micros>,
+    /// When a byte last came or left.
     activity: Micros,
     first_byte: Micros,
     body_idle: Micros,
+    /// How large a response head may be.
+    head_mark: usize,
 }
 
 #[derive(Debug)]
@@ -69,10 +73,12 @@ impl Stream {
             origin_keeps: true,
             reused,
             origin_lost: false,
-            sent_at: cx.now.mono,
+            begun: false,
+            sent_at: None,
             activity: cx.now.mono,
             first_byte: timeouts.first_byte,
             body_idle: timeouts.body,
+            head_mark: cx.world.limits.response_head + READ,
         }))
     }
 
@@ -81,29 +87,26 @@ impl Stream {
         &self.exchange
     }
 
-    /// A byte came.
+    /// A byte came or left.
     pub fn touch(&mut self, now: Micros) {
         self.activity = now;
     }
 
-    /// While a body moves, silence counts; while the origin thinks, the time since the request was sent.
+    /// While a body moves, silence counts; while the origin thinks, the time since the request was sent, which
+    /// interim responses do not extend.
     pub fn deadline(&self) -> Micros {
-        match self.download {
-            Download::Head { .. } if self.upload.done => {
-                self.sent_at.max(self.activity_of_upload()) + self.first_byte
-            }
+        match (&self.download, self.sent_at) {
+            (Download::Head { .. }, Some(sent)) => sent + self.first_byte,
             _ => self.activity + self.body_idle,
         }
     }
 
-    /// The upload's last byte starts the wait for the response; interim responses do not extend it.
-    fn activity_of_upload(&self) -> Micros {
-        self.sent_at
-    }
-
-    /// How much the guest may send ahead.
-    pub fn guest_mark(&self) -> usize {
-        READ / 2
+    /// How much the origin may send ahead: a whole head, since nothing of it goes on before it is complete.
+    pub fn origin_mark(&self) -> usize {
+        match self.download {
+            Download::Head { .. } => self.head_mark,
+            Download::Body(_) => READ,
+        }
     }
 
     /// The origin's transport broke: what it sent before still counts.
@@ -137,7 +140,10 @@ impl Stream {
         origin: &mut Leg,
         cx: &mut Cx<'_>,
     ) -> Result<Progress, Box<Fault>> {
-        self.upload(&mut legs.guest, origin, cx)?;
+        self.upload(&mut legs.guest, origin)?;
+        if self.sent_at.is_none() && self.upload.done && origin.queued() == 0 {
+            self.sent_at = Some(cx.now.mono);
+        }
         let mut head = std::mem::take(&mut cx.scratch.out);
         head.clear();
         let progress = self.download(&mut legs.guest, origin, &mut head, cx);
@@ -146,20 +152,19 @@ impl Stream {
         progress
     }
 
-    fn upload(&mut self, guest: &mut Leg, origin: &mut Leg, cx: &mut Cx<'_>) -> Result<(), Box<Fault>> {
+    fn upload(&mut self, guest: &mut Leg, origin: &mut Leg) -> Result<(), Box<Fault>> {
         if self.upload.done {
             return Ok(());
         }
         let exchange = &mut self.exchange;
         let see = &mut |piece: &[u8]| exchange.request_data(piece);
         if let Err(error) = self.upload.pump(guest, origin, &mut Vec::new(), see) {
-            let refusal =
-                Refusal::bad_request(error.status(), format!("the request's body: {}", error.as_str()));
+            let message = format!("the request's body: {}", error.as_str());
+            let mut refusal = Refusal::bad_request(error.status(), message);
+            refusal.phase = Some(Phase::Body);
             return Err(Fault::refused(refusal, None));
         }
-        if self.upload.done {
-            self.sent_at = cx.now.mono;
-        } else if guest.is_exhausted() {
+        if !self.upload.done && guest.is_exhausted() {
             return Err(Box::new(Fault::guest_gone()));
         }
         Ok(())
@@ -199,7 +204,8 @@ impl Stream {
         let broken = |label: &str| bad_response(format!("the origin's response head: {label}"));
         let Some(len) = found.map_err(|error| broken(error.as_str()))? else { return Ok(None) };
         if self.exchange.row.first_byte_us.is_none() {
-            self.exchange.row.first_byte_us = Some(cx.now.mono.saturating_sub(self.sent_at));
+            let waited = self.sent_at.map_or(0, |sent| cx.now.mono.saturating_sub(sent));
+            self.exchange.row.first_byte_us = Some(waited);
         }
         let mut head = std::mem::take(&mut cx.scratch.response);
         let outcome = parse_response(&origin.inbox()[..len], &self.exchange.method, &mut head, &limits)
@@ -276,7 +282,7 @@ impl Stream {
     }
 
     fn wait_for_head(&self, origin: &Leg) -> Result<Progress, Box<Fault>> {
-        if !(origin.has_ended() || self.origin_lost) {
+        if !origin.has_ended() {
             return Ok(Progress::Waiting);
         }
         let nothing_came = origin.unread() == 0 && self.exchange.row.first_byte_us.is_none();
@@ -302,9 +308,10 @@ impl Stream {
         let (exchange, now) = (&mut self.exchange, cx.now);
         let see = &mut |piece: &[u8]| exchange.response_data(piece, now);
         let moved = flow.pump(origin, guest, out, see);
+        self.begun |= out.is_empty();
         moved.map_err(|error| broken_body(error.as_str()))?;
-        if !flow.done && (origin.is_exhausted() || (self.origin_lost && origin.unread() == 0)) {
-            if self.origin_lost && !origin.is_closed() {
+        if !flow.done && origin.is_exhausted() {
+            if self.origin_lost && !origin.says_farewell() {
                 return Err(broken_body("the origin's connection was reset"));
             }
             flow.end(guest).map_err(|error| broken_body(error.as_str()))?;
@@ -322,12 +329,12 @@ impl Stream {
     /// The response is whole. The origin's connection is kept only if nothing can have been left on it (P16).
     fn finish(self, legs: &mut Legs, cx: &mut Cx<'_>) -> State {
         if let Some(origin) = legs.origin.take() {
-            let clean = origin.unread() == 0 && !origin.is_fin() && !origin.is_closed() && !self.origin_lost;
+            let clean = origin.unread() == 0 && !origin.has_ended() && !self.origin_lost;
             let keep = clean && self.upload.done && self.origin_keeps && origin.queued() == 0;
             cx.asks.push(if keep { Ask::Park(origin) } else { Ask::HangUp });
         }
         self.exchange.finish(Decision::Allowed, None, cx.now, &cx.world.pricing, cx.events);
-        if self.close || !self.upload.done {
+        if self.close || !self.upload.done || cx.draining {
             State::Drain(Drain::polite(legs, cx))
         } else {
             State::Request(Request::next(cx))
@@ -340,7 +347,7 @@ impl Stream {
             return Ok(*self);
         }
         let (phase, what) = match self.download {
-            Download::Head { .. } if self.upload.done => {
+            Download::Head { .. } if self.sent_at.is_some() => {
                 (Phase::FirstByte, "no answer came from the origin in time")
             }
             Download::Head { .. } => (Phase::Body, "the request's body stopped coming"),
@@ -351,11 +358,10 @@ impl Stream {
     }
 
     /// A fault that came from outside a turn.
-    pub fn into_fault(self: Box<Self>, mut fault: Fault) -> Fault {
-        fault.answered = matches!(self.download, Download::Body(_));
-        if fault.answered && !matches!(fault.tell, Tell::Silent) {
-            fault.phase = Some(Phase::Body);
-        }
+    pub fn into_fault(self: Box<Self>, fault: Fault) -> Fault {
+        let waits = matches!(self.download, Download::Head { .. }) && self.sent_at.is_some();
+        let mut fault = fault.at(if waits { Phase::FirstByte } else { Phase::Body });
+        fault.answered = self.begun;
         fault.exchange = Some(self.exchange);
         fault
     }

@@ -1,7 +1,8 @@
 //! Bytes both ways: TLS that the policy splices, and WebSockets after their 101. Nothing is held: what comes from one
 //! side leaves to the other, and a tap walks a WebSocket's frames beside it.
 
-use crate::exchange::websocket::Frames;
+use crate::exchange::record::Failure;
+use crate::exchange::websocket::{Frames, Recorder};
 use crate::exchange::{Exchange, Refusal, decide};
 use crate::limits::Micros;
 use crate::policy::{HostVerdict, Policy, Why};
@@ -12,7 +13,7 @@ use super::drain::Drain;
 use super::fault::{Fault, Tell};
 use super::session::Target;
 use super::state::{State, Step, Turn};
-use super::{Ask, Cx, HIGH_MARK, Legs, READ, Session};
+use super::{Ask, Cx, HIGH_MARK, Legs, Session};
 
 /// A connection that is to be spliced.
 #[derive(Debug)]
@@ -69,11 +70,6 @@ impl Tunnel {
         State::Tunnel(Box::new(Self { kind, idle, deadline: cx.now.mono + idle }))
     }
 
-    /// How much may be read from the guest: nothing while the origin does not take it.
-    pub fn guest_mark(&self) -> usize {
-        READ
-    }
-
     /// Whether a policy denies what is under way.
     pub fn is_denied_by(&self, policy: &Policy) -> bool {
         match &self.kind {
@@ -89,7 +85,7 @@ impl Tunnel {
 
     /// Moves what can be moved.
     pub fn turn(mut self: Box<Self>, legs: &mut Legs, _session: &mut Session, cx: &mut Cx<'_>) -> Turn {
-        let Some(origin) = legs.origin.as_deref_mut() else { return Err(self.fail(Fault::guest_gone())) };
+        let Some(origin) = legs.origin.as_deref_mut() else { return Err(self.fail(Fault::guest_gone(), cx)) };
         let guest = &mut legs.guest;
         while !guest.inbox().is_empty() && origin.queued() < HIGH_MARK {
             let piece = guest.inbox();
@@ -125,37 +121,47 @@ impl Tunnel {
                 cx.events.push(Event::Net(row));
             }
             Kind::WebSocket(exchange, frames) => {
-                let decision = if frames.was_closed() { Decision::Allowed } else { Decision::Aborted };
-                frames.finish(exchange, decision, None, cx.now, &cx.world.pricing, cx.events);
+                let (decision, failure) = match (frames.was_closed(), legs.guest.is_exhausted()) {
+                    (true, _) => (Decision::Allowed, None),
+                    (false, true) => (Decision::Aborted, Some("the guest left without a close frame")),
+                    (false, false) => (Decision::Failed, Some("the origin left without a close frame")),
+                };
+                let failure = failure.map(|label| Failure { phase: Phase::Body, label: label.to_owned() });
+                let with = Recorder { events: cx.events, pricing: &cx.world.pricing };
+                frames.finish(exchange, decision, failure, cx.now, with);
             }
         }
         Step::Go(State::Drain(Drain::polite(legs, cx)))
     }
 
     /// Both sides were silent for too long.
-    pub fn expire(self: Box<Self>, _cx: &Cx<'_>) -> Box<Fault> {
+    pub fn expire(self: Box<Self>, cx: &mut Cx<'_>) -> Box<Fault> {
         let message = "timeout: both sides were silent".to_owned();
         let mut fault = *Fault::refused(Refusal::upstream(504, Phase::Body, message), None);
         fault.tell = Tell::Nothing;
-        self.fail(fault)
+        self.fail(fault, cx)
     }
 
     /// A fault that came from outside a turn.
-    pub fn into_fault(self: Box<Self>, mut fault: Fault) -> Fault {
+    pub fn into_fault(self: Box<Self>, fault: Fault, cx: &mut Cx<'_>) -> Fault {
+        let mut fault = fault.at(Phase::Body);
         match self.kind {
             Kind::Splice(_, row) => {
                 // A splice that was established is one, however it ended.
                 fault.decision = Decision::Spliced;
                 fault.row = Some(row);
             }
-            Kind::WebSocket(exchange, frames) => fault.exchange = Some(frames.settle(exchange)),
+            Kind::WebSocket(exchange, frames) => {
+                let with = Recorder { events: cx.events, pricing: &cx.world.pricing };
+                fault.exchange = Some(frames.settle(exchange, cx.now, with));
+            }
         }
         fault.answered = true;
         fault
     }
 
-    fn fail(self: Box<Self>, fault: Fault) -> Box<Fault> {
-        Box::new(self.into_fault(fault))
+    fn fail(self: Box<Self>, fault: Fault, cx: &mut Cx<'_>) -> Box<Fault> {
+        Box::new(self.into_fault(fault, cx))
     }
 }
 
@@ -164,7 +170,8 @@ impl Kind {
         let row = match self {
             Self::Splice(_, row) => row,
             Self::WebSocket(exchange, frames) => {
-                frames.see(exchange, from_guest, piece, cx.now, cx.events);
+                let with = Recorder { events: cx.events, pricing: &cx.world.pricing };
+                frames.see(exchange, from_guest, piece, cx.now, with);
                 &mut exchange.row
             }
         };

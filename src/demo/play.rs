@@ -1,7 +1,7 @@
 //! The client's part: every script with both codings, what is no model call, and what policy refuses.
 //!
-//! Each step notes what must be true of it in the ledger afterwards. Even steps go by CONNECT, odd ones as a
-//! redirected guest would, TLS at once.
+//! Each step notes what must be true of it in the ledger afterwards. Half of them go by CONNECT, half as those of a
+//! redirected guest, TLS at once.
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,6 +44,7 @@ pub struct Step {
 }
 
 /// Everything that happened.
+#[derive(Default)]
 pub struct Played {
     /// The steps through the proxy, in order.
     pub steps: Vec<Step>,
@@ -75,27 +76,29 @@ impl Stage<'_> {
             Client::new(Route::Connect(self.proxy), self.proxy_ca)?,
             Client::new(Route::Transparent(self.proxy), self.proxy_ca)?,
         ];
-        let mut played =
-            Played { steps: Vec::new(), proxied: Vec::new(), direct: Vec::new(), late: Vec::new() };
-        for (n, script) in script::all().iter().enumerate() {
-            for (m, gzip) in [true, false].into_iter().enumerate() {
-                let hold = (2 * n + m) as u64 * 2;
-                let delay = |reply: &Reply, hold| {
-                    Some(reply.first_byte?.saturating_duration_since(self.origin.holds().sent(hold)?))
-                };
-                let straight = self.ask(&direct, script, gzip, hold)?;
-                played.direct.extend(delay(&straight, hold));
-                let reply = self.ask(&routes[(n + m) % 2], script, gzip, hold + 1)?;
-                played.proxied.extend(delay(&reply, hold + 1));
-                let step = Step::model_call(script, gzip, reply);
-                if script.truth.stream && !self.origin.holds().was_seen_in_time(hold + 1) {
-                    played.late.push(step.what.clone());
-                }
-                played.steps.push(step);
+        let mut played = Played::default();
+        let scripts = script::all();
+        let exchanges = scripts.iter().flat_map(|script| [(script, true), (script, false)]);
+        for (n, (script, gzip)) in exchanges.enumerate() {
+            let (straight, through) = (2 * n as u64, 2 * n as u64 + 1);
+            let reply = self.ask(&direct, script, gzip, straight)?;
+            played.direct.extend(self.first_event_delay(&reply, straight));
+            // Over all scripts, each coding goes each way.
+            let reply = self.ask(&routes[(n + n / 2) % 2], script, gzip, through)?;
+            played.proxied.extend(self.first_event_delay(&reply, through));
+            let step = Step::model_call(script, gzip, reply);
+            if script.truth.stream && !self.origin.holds().was_seen_in_time(through) {
+                played.late.push(step.what.clone());
             }
+            played.steps.push(step);
         }
         played.steps.extend(around(&routes)?);
         Ok(played)
+    }
+
+    /// From the origin's write of a held first event to the client's read of it; `None` where nothing was held.
+    fn first_event_delay(&self, reply: &Reply, hold: u64) -> Option<Duration> {
+        Some(reply.first_byte?.saturating_duration_since(self.origin.holds().sent(hold)?))
     }
 
     /// Sends a script's request; a streamed answer is held until its first byte has arrived.

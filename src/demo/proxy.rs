@@ -1,25 +1,21 @@
-//! The proxy under demonstration: `tollgate serve` of this very executable, with files as an administrator writes
-//! them. Only what every user has is used: a configuration, the line that says where it listens, SIGTERM, the ledger.
+//! The proxy under demonstration: a whole [`Service`] on loopback, with files as an administrator writes them.
 
 use std::fmt::Write as _;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::fs;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::clock;
 use super::place::Place;
 use super::script;
+use crate::config::{self, Overrides};
+use crate::service::{Identity, Service};
 
-/// Longest wait for the start and for the end of the proxy.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for running exchanges at the end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The user's rules: the model hosts, and one repository host of which a part may be read.
 const USER: &str = r#"[network]
@@ -48,35 +44,35 @@ const CORP: &str = r#"[network]
 block = ["*.tracker.example"]
 "#;
 
-/// A running proxy; it is ended when dropped.
+/// A running proxy.
 pub struct Proxy {
-    child: Child,
+    service: Service,
     address: SocketAddr,
     state: PathBuf,
+}
+
+/// What a proxy leaves behind.
+pub struct Remains {
+    /// The ledger's file.
+    pub ledger: PathBuf,
+    /// Events that could not be written to it.
+    pub lost: u64,
 }
 
 impl Proxy {
     /// Starts it before `origin`, whose certificates `origin_ca` signs.
     pub fn start(place: &Place, origin: SocketAddr, origin_ca: &Path) -> io::Result<Self> {
         let state = place.join("state");
+        let file = place.join("tollgate.toml");
         fs::write(place.join("user.toml"), USER)?;
         fs::write(place.join("corp.toml"), CORP)?;
-        fs::write(place.join("tollgate.toml"), config(place, &state, origin, origin_ca))?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["serve", "--config"])
-            .arg(place.join("tollgate.toml"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(place.join("stderr"))?)
-            .spawn()?;
-        let address = child.stdout.take().and_then(|stdout| first_address(stdout, PATIENCE));
-        if let Some(address) = address {
-            return Ok(Self { child, address, state });
-        }
-        drop(child.kill());
-        drop(child.wait());
-        let said = fs::read_to_string(place.join("stderr"))?;
-        Err(io::Error::other(format!("the proxy did not start: {}", said.trim_end())))
+        fs::write(&file, config(place, &state, origin, origin_ca))?;
+        let settings = config::load(Some(&file), &Overrides::default()).map_err(io::Error::other)?;
+        let identity = Identity { name: Some("demo".to_owned()), command: None };
+        let service = Service::start(settings, identity, &mut |_| ()).map_err(io::Error::other)?;
+        let address = service.listening().first().and_then(|name| name.strip_prefix("tcp://")?.parse().ok());
+        let address = address.ok_or_else(|| io::Error::other("it listens nowhere"))?;
+        Ok(Self { service, address, state })
     }
 
     /// Where it listens.
@@ -89,42 +85,16 @@ impl Proxy {
         self.state.join("ca.crt")
     }
 
-    /// Ends it in good order, all rows written, and gives the ledger's file.
-    pub fn stop(mut self) -> io::Result<PathBuf> {
-        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)?;
+    /// Ends it in good order, all rows written.
+    pub fn stop(self) -> io::Result<Remains> {
+        self.service.drain();
         let end = clock() + PATIENCE;
-        while clock() < end {
-            match self.child.try_wait()? {
-                None => thread::sleep(Duration::from_millis(5)),
-                Some(status) if status.success() => return Ok(self.state.join("ledger.db")),
-                Some(status) => return Err(io::Error::other(format!("the proxy ended with {status}"))),
-            }
+        while !self.service.has_ended() && clock() < end {
+            thread::sleep(Duration::from_millis(2));
         }
-        Err(io::Error::other("the proxy did not end after SIGTERM"))
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// The first TCP address that `tollgate serve` says it listens on; `None` when it ends or stays silent.
-pub fn first_address(stdout: ChildStdout, patience: Duration) -> Option<SocketAddr> {
-    let (send, lines) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            drop(send.send(line)); // reads on when nobody listens, so that the child never blocks on a full pipe
-        }
-    });
-    loop {
-        let line = lines.recv_timeout(patience).ok()?;
-        let address = line.strip_prefix("listening on ").map(|address| address.trim_start_matches("tcp://"));
-        if let Some(Ok(address)) = address.map(str::parse) {
-            return Some(address);
-        }
+        self.service.cut();
+        let closed = self.service.finish().map_err(io::Error::other)?;
+        Ok(Remains { ledger: self.state.join("ledger.db"), lost: closed.lost })
     }
 }
 

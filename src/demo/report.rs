@@ -33,8 +33,8 @@ pub fn text(outcome: &Outcome) -> String {
 
 fn first_event(outcome: &Outcome) -> String {
     format!(
-        "FIRST EVENT  added delay {} us: from the origin's write to the client's read {} us through the proxy, \
-         {} us without it (medians of {} streams, all held open by the origin after their first event)\n",
+        "FIRST EVENT\n  added delay {} us: from the origin's write to the client's read it takes {} us through the proxy and\n  \
+         {} us without it (medians of {} streams, each held open by the origin until the client had it)\n",
         outcome.first_event_added_us(),
         outcome.proxied.as_micros(),
         outcome.direct.as_micros(),
@@ -49,7 +49,7 @@ fn verdict(outcome: &Outcome) -> String {
         n => format!("{n} WRONG"),
     };
     format!(
-        "CHECK        {compared} values compared with what the origin sent: {judgement} ({})\n",
+        "CHECK\n  {compared} values compared with what the origin sent: {judgement} ({})\n",
         seconds(outcome.elapsed)
     )
 }
@@ -71,18 +71,15 @@ fn section(text: &mut String, title: &str, rows: &[Vec<String>]) {
 }
 
 fn requests(rows: &[Row]) -> Vec<Vec<String>> {
-    let heading = ["verdict", "status", "method", "host", "path", "decided by", "sent", "received", "took"];
+    let heading = ["verdict", "status", "method", "to", "decided by", "took"];
     let line = |row: &Row| {
         let rule = |column| row[column].as_str().unwrap_or("-");
         vec![
             plain(&row["decision"]),
             plain(&row["status"]),
             plain(&row["method"]),
-            plain(&row["host"]),
-            plain(&row["path"]),
-            format!("{} ({})", rule("rule"), rule("rule_layer")),
-            plain(&row["request_bytes"]),
-            plain(&row["response_bytes"]),
+            short(&format!("{}{}", plain(&row["host"]), row["path"].as_str().unwrap_or_default()), 50),
+            short(&format!("{}: {}", rule("rule_layer"), rule("rule")), 40),
             millis(&row["total_us"]),
         ]
     };
@@ -95,14 +92,12 @@ fn model_calls(rows: &[Row]) -> Vec<Vec<String>> {
         "api",
         "answer",
         "input",
-        "cache read",
-        "cache write",
+        "cache r/w",
         "output",
-        "reasoning",
+        "thought",
         "cost",
         "first token",
         "stopped by",
-        "tools",
     ];
     let line = |row: &Row| {
         vec![
@@ -110,14 +105,12 @@ fn model_calls(rows: &[Row]) -> Vec<Vec<String>> {
             plain(&row["api"]),
             if row["stream"] == 1 { "stream" } else { "plain" }.to_owned(),
             plain(&row["input_tokens"]),
-            plain(&row["cache_read_tokens"]),
-            plain(&row["cache_write_tokens"]),
+            format!("{}/{}", plain(&row["cache_read_tokens"]), plain(&row["cache_write_tokens"])),
             plain(&row["output_tokens"]),
             plain(&row["reasoning_tokens"]),
             dollars(&row["cost_pico_usd"]),
             millis(&row["first_token_us"]),
-            plain(&row["stop_reason"]),
-            tools(row),
+            stopped_by(row),
         ]
     };
     std::iter::once(heading.map(str::to_owned).to_vec()).chain(rows.iter().map(line)).collect()
@@ -134,10 +127,23 @@ fn denial(row: &Row) -> Vec<String> {
     vec![what, by, row["reason"].as_str().unwrap_or_default().to_owned()]
 }
 
-fn tools(row: &Row) -> String {
+/// The stop reason, and the tools that were asked for.
+fn stopped_by(row: &Row) -> String {
     let calls = row["tool_calls"].as_array().map_or(&[][..], Vec::as_slice);
     let names: Vec<_> = calls.iter().filter_map(|call| call["name"].as_str()).collect();
-    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
+    let reason = plain(&row["stop_reason"]);
+    if names.is_empty() { reason } else { format!("{reason}: {}", names.join(", ")) }
+}
+
+/// The beginning and the end of a long text.
+fn short(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let begin: String = text.chars().take(most / 2).collect();
+    let end: String = text.chars().skip(length + most / 2 + 1 - most).collect();
+    format!("{begin}…{end}")
 }
 
 fn plain(value: &Value) -> String {
@@ -159,4 +165,23 @@ fn millis(value: &Value) -> String {
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_keeps_its_ends() {
+        assert_eq!(short("abcdefghij", 10), "abcdefghij");
+        assert_eq!(short("abcdefghijk", 7), "abc…ijk");
+    }
+
+    #[test]
+    fn money_and_time_have_units_and_the_unknown_has_a_word() {
+        assert_eq!(dollars(&12_605_000_000_i64.into()), "$0.012605");
+        assert_eq!(dollars(&Value::Null), "unknown");
+        assert_eq!(millis(&1234.into()), "1.2 ms");
+        assert_eq!(millis(&Value::Null), "-");
+    }
 }

@@ -29,7 +29,8 @@ impl Exchange {
         }
     }
 
-    fn error_event(&self, error: OriginError, phase: Phase, now: Now) -> Event {
+    /// An error that belongs to this exchange.
+    pub fn error_event(&self, error: OriginError, phase: Phase, now: Now) -> Event {
         Event::Error(Box::new(ErrorEvent { exchange_id: self.row.exchange_id, at: now.wall, phase, error }))
     }
 
@@ -75,7 +76,7 @@ impl Exchange {
         let billed = self.sent && self.tap.is_none() && self.row.status.is_none_or(|status| status != 101);
         if let (true, Some(found)) = (billed, &self.detected) {
             let unanswered = TapHead { status: 200, ..TapHead::default() };
-            self.tap = Some(Box::new(Tap::new(found, unanswered, self.inspect)));
+            self.tap = Some(Box::new(Tap::new(found, &unanswered, self.inspect)));
         }
         let Some(mut tap) = self.tap.take() else { return };
         if let Some(facts) = facts {
@@ -94,7 +95,8 @@ impl Exchange {
 
     /// A model run, with its price.
     pub fn call_event(&self, mut call: Call, pricing: &Pricing) -> Event {
-        if let Some((cost, version)) = price::price(pricing, &call, self.started.wall.div_euclid(SECOND)) {
+        pricing.models.name_models(&mut call);
+        if let Some((cost, version)) = price::price(&pricing.prices, &call, self.started.wall.div_euclid(SECOND)) {
             call.price_version = Some(version.to_owned());
             call.cost_pico_usd = Some(cost);
         }

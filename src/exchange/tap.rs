@@ -10,6 +10,8 @@ mod request;
 
 pub use request::RequestTap;
 
+use std::borrow::Cow;
+
 use crate::model::detect::Detected;
 use crate::model::failure::seconds;
 use crate::model::request::RequestFacts;
@@ -19,14 +21,14 @@ use decoding::Decoding;
 use observer::Observer;
 
 /// What the tap needs from a response head.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct TapHead<'a> {
     /// Status code.
     pub status: u16,
     /// Content-Type.
     pub content_type: Option<&'a [u8]>,
-    /// Content-Encoding. Several fields of that name are not read (the tap is off then).
-    pub content_encoding: Option<&'a [u8]>,
+    /// Content-Encoding, several fields joined by commas.
+    pub content_encoding: Cow<'a, [u8]>,
     /// Retry-After, in seconds.
     pub retry_after: Option<&'a [u8]>,
     /// Retry-After-Ms.
@@ -40,32 +42,24 @@ impl<'a> TapHead<'a> {
     pub fn from_fields(status: u16, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut head = Self { status, ..Self::default() };
         for (name, value) in fields {
-            if let Some(slot) = head.slot(name) {
-                *slot = Some(if name.eq_ignore_ascii_case(b"content-encoding") && slot.is_some() {
-                    b"several"
-                } else {
-                    value
-                });
-            }
+            head.field(&name.to_ascii_lowercase(), value);
         }
         head
     }
 
-    fn slot(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
-        const REQUEST_IDS: [&[u8]; 4] =
-            [b"request-id", b"x-request-id", b"apim-request-id", b"x-amzn-requestid"];
-        if name.eq_ignore_ascii_case(b"content-type") {
-            Some(&mut self.content_type)
-        } else if name.eq_ignore_ascii_case(b"content-encoding") {
-            Some(&mut self.content_encoding)
-        } else if name.eq_ignore_ascii_case(b"retry-after") {
-            Some(&mut self.retry_after)
-        } else if name.eq_ignore_ascii_case(b"retry-after-ms") {
-            Some(&mut self.retry_after_ms)
-        } else if REQUEST_IDS.iter().any(|id| name.eq_ignore_ascii_case(id)) {
-            Some(&mut self.request_id)
-        } else {
-            None
+    fn field(&mut self, name: &[u8], value: &'a [u8]) {
+        match name {
+            b"content-type" => self.content_type = Some(value),
+            b"content-encoding" if self.content_encoding.is_empty() => self.content_encoding = value.into(),
+            b"content-encoding" => {
+                self.content_encoding = [&self.content_encoding, value].join(&b","[..]).into();
+            }
+            b"retry-after" => self.retry_after = Some(value),
+            b"retry-after-ms" => self.retry_after_ms = Some(value),
+            b"request-id" | b"x-request-id" | b"apim-request-id" | b"x-amzn-requestid" => {
+                self.request_id = Some(value);
+            }
+            _ => {}
         }
     }
 
@@ -104,17 +98,17 @@ pub struct TapReport {
 
 impl Tap {
     /// A tap for the answer to a model call; `cap` bounds what it may hold.
-    pub fn new(detected: &Detected, head: TapHead<'_>, cap: usize) -> Self {
-        Self::with(Observer::of_call(detected, &head, cap), head)
+    pub fn new(detected: &Detected, head: &TapHead<'_>, cap: usize) -> Self {
+        Self::with(Observer::of_call(detected, head, cap), &head.content_encoding)
     }
 
     /// A tap that reads only the error in a 4xx or 5xx answer, of any host.
-    pub fn errors_only(head: TapHead<'_>) -> Self {
-        Self::with(Observer::of_failure(&head), head)
+    pub fn errors_only(head: &TapHead<'_>) -> Self {
+        Self::with(Observer::of_failure(head), &head.content_encoding)
     }
 
-    fn with(observer: Observer, head: TapHead<'_>) -> Self {
-        Self { decoding: Decoding::new(head.content_encoding), observer, facts: RequestFacts::default() }
+    fn with(observer: Observer, content_encoding: &[u8]) -> Self {
+        Self { decoding: Decoding::new(content_encoding), observer, facts: RequestFacts::default() }
     }
 
     /// What the request asked; may come any time before [`end`](Self::end).

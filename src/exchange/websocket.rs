@@ -1,10 +1,11 @@
-//! A WebSocket's frames, walked on a copy of both directions: whole messages go to the meters, close codes and counts
-//! to the row. Trouble turns the walk off and says why; the bytes go on.
+//! A WebSocket's frames, walked on a copy of both directions: whole messages go to the meter, close codes and counts
+//! to the row. Trouble turns the walk of a direction off and says why; the bytes go on (P20).
 
 use std::fmt;
 
 use crate::limits::Now;
-use crate::telemetry::event::{Decision, Event, WebSocketFacts};
+use crate::model::websocket::{Run, WsMeter};
+use crate::telemetry::event::{Decision, Event, Phase, WebSocketFacts};
 use crate::wire::websocket::{Walker, WsEvent};
 
 use super::record::Failure;
@@ -14,6 +15,7 @@ use super::{Exchange, Pricing};
 pub struct Frames {
     guest: Option<Walker>,
     origin: Option<Walker>,
+    meter: Option<WsMeter>,
     facts: WebSocketFacts,
     off: Option<String>,
 }
@@ -25,11 +27,16 @@ impl fmt::Debug for Frames {
 }
 
 impl Frames {
-    /// Walkers for a socket whose 101 has just passed; `cap` bounds what one message may hold.
-    pub fn new(_exchange: &Exchange, cap: usize) -> Self {
+    /// Walkers for a socket whose 101 has just passed; `cap` bounds what they and the meter hold together.
+    pub fn new(exchange: &Exchange, cap: usize) -> Self {
+        let share = cap / 4;
         Self {
-            guest: Some(Walker::new(true, false, cap / 2)),
-            origin: Some(Walker::new(false, false, cap / 2)),
+            guest: Some(Walker::new(true, false, share)),
+            origin: Some(Walker::new(false, false, share)),
+            meter: exchange
+                .detected()
+                .filter(|found| found.websocket)
+                .map(|found| WsMeter::new(found, cap / 2)),
             facts: WebSocketFacts::default(),
             off: None,
         }
@@ -40,35 +47,44 @@ impl Frames {
         self.facts.guest_close.is_some() || self.facts.origin_close.is_some()
     }
 
-    /// Bytes that went on.
-    pub fn see(
-        &mut self,
-        _exchange: &mut Exchange,
-        from_guest: bool,
-        bytes: &[u8],
-        _now: Now,
-        _events: &mut Vec<Event>,
-    ) {
+    /// Bytes that went on; runs that ended with them are recorded.
+    pub fn see(&mut self, exchange: &Exchange, from_guest: bool, bytes: &[u8], now: Now, with: Recorder<'_>) {
         let Some(mut walker) = (if from_guest { self.guest.take() } else { self.origin.take() }) else {
             return;
         };
-        let facts = &mut self.facts;
-        let outcome = walker.push(bytes, &mut |event| match event {
-            WsEvent::Message { .. } | WsEvent::Oversized { .. } => *messages(facts, from_guest) += 1,
-            WsEvent::Close { code, .. } => *close_code(facts, from_guest) = Some(code.unwrap_or(NO_STATUS)),
-            WsEvent::Ping | WsEvent::Pong => {}
-        });
+        let elapsed = now.mono.saturating_sub(exchange.started.mono);
+        let (facts, meter) = (&mut self.facts, &mut self.meter);
+        let outcome =
+            walker.push(bytes, &mut |event| note(event, from_guest, facts, meter.as_mut(), elapsed));
         match outcome {
             Ok(()) if from_guest => self.guest = Some(walker),
             Ok(()) => self.origin = Some(walker),
             Err(error) => self.off = Some(format!("websocket: {}", error.as_str())),
         }
+        self.report(exchange, now, with);
     }
 
-    /// Writes what was counted into the exchange that ends.
-    pub fn settle(self, mut exchange: Box<Exchange>) -> Box<Exchange> {
+    fn report(&mut self, exchange: &Exchange, now: Now, with: Recorder<'_>) {
+        let Some(meter) = &mut self.meter else { return };
+        for error in meter.take_errors() {
+            with.events.push(exchange.error_event(error, Phase::Body, now));
+        }
+        for run in meter.take_runs() {
+            with.events.push(run_event(exchange, run, with.pricing));
+        }
+    }
+
+    /// Writes what was counted into the exchange that ends, and records the runs that were under way.
+    pub fn settle(mut self, mut exchange: Box<Exchange>, now: Now, with: Recorder<'_>) -> Box<Exchange> {
+        let Recorder { events, pricing } = with;
+        self.report(&exchange, now, Recorder { events, pricing });
         exchange.row.websocket = Some(self.facts);
         exchange.row.tap = self.off;
+        if let Some(meter) = self.meter {
+            let (runs, off) = meter.end(now.mono.saturating_sub(exchange.started.mono));
+            events.extend(runs.into_iter().map(|run| run_event(&exchange, run, pricing)));
+            exchange.row.tap = exchange.row.tap.or(off.map(str::to_owned));
+        }
         exchange
     }
 
@@ -79,11 +95,56 @@ impl Frames {
         decision: Decision,
         failure: Option<Failure>,
         now: Now,
-        pricing: &Pricing,
-        events: &mut Vec<Event>,
+        with: Recorder<'_>,
     ) {
-        self.settle(exchange).finish(decision, failure, now, pricing, events);
+        let Recorder { events, pricing } = with;
+        let exchange = self.settle(exchange, now, Recorder { events, pricing });
+        exchange.finish(decision, failure, now, pricing, events);
     }
+}
+
+/// Where records go, and what prices them.
+pub struct Recorder<'a> {
+    /// Events for the ledger.
+    pub events: &'a mut Vec<Event>,
+    /// What tokens cost.
+    pub pricing: &'a Pricing,
+}
+
+fn note(
+    event: WsEvent<'_>,
+    from_guest: bool,
+    facts: &mut WebSocketFacts,
+    meter: Option<&mut WsMeter>,
+    elapsed: u64,
+) {
+    match event {
+        WsEvent::Message { payload, .. } => {
+            *messages(facts, from_guest) += 1;
+            match meter {
+                Some(meter) if from_guest => meter.guest(payload, elapsed),
+                Some(meter) => meter.origin(payload, elapsed),
+                None => {}
+            }
+        }
+        WsEvent::Oversized { .. } => {
+            *messages(facts, from_guest) += 1;
+            if let Some(meter) = meter {
+                meter.oversized();
+            }
+        }
+        WsEvent::Close { code, .. } => *close_code(facts, from_guest) = Some(code.unwrap_or(NO_STATUS)),
+        WsEvent::Ping | WsEvent::Pong => {}
+    }
+}
+
+/// A run's own times count from its own start; the event says when that was.
+fn run_event(exchange: &Exchange, run: Run, pricing: &Pricing) -> Event {
+    let mut event = exchange.call_event(run.call, pricing);
+    if let Event::Call(call) = &mut event {
+        call.started_at += run.started_us as i64;
+    }
+    event
 }
 
 /// What stands for a close frame without a code (RFC 6455 §7.1.5).

@@ -296,7 +296,8 @@ mod tests {
     #[test]
     fn lesson_38_both_families_and_all_transports_are_covered() {
         let rules = Rules { scope: Scope::User(1234), port: 15_001 };
-        let nft = Tool::Nft("nft".into()).texts(rules);
+        let nft = Tool::Nft("nft".into());
+        let nft = nft.texts(rules);
         assert_eq!(nft.len(), 1);
         for part in ["table inet tollgate_1234", "meta skuid != 1234 accept", "reject", "redirect to :15001"]
         {

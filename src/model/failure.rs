@@ -1,7 +1,7 @@
 //! What a 4xx or 5xx answer says: type, code and message out of any provider's error body (WIRE §1 to §5).
 //!
 //! Shapes seen: `{"error":{"type","code","message","status","details"}}`, the same in an array (Gemini without
-//! `alt=sse`), `{"error":"text"}`, flat `{"type","code","message"}` (Mistral, Cohere, AWS), `{"detail":…}` (FastAPI).
+//! `alt=sse`), `{"error":"text"}`, flat `{"type","code","message"}` (Mistral, Cohere, AWS), `{"detail":…}` (`FastAPI`).
 //! A body that is no JSON is taken as the message itself where it is short plain text, never where it is a page.
 
 use crate::wire::json::{Shape, Sink, Skimmer, Text, Value};
@@ -52,7 +52,7 @@ static DETAILS: Shape<Field> =
     Shape::object(&[("error_code", &Shape::value(Field::Code, NAME))]).items(&DETAIL);
 static DETAIL: Shape<Field> = Shape::object(&[("retryDelay", &Shape::value(Field::RetryDelay, NAME))]);
 
-/// A string, or FastAPI's list of complaints, or an object around either.
+/// A string, or `FastAPI`'s list of complaints, or an object around either.
 static FLAT_MESSAGE: Shape<Field> =
     Shape::object(&[("detail", &FLAT_LIST), ("msg", &Shape::value(Field::FlatMessage, MESSAGE))])
         .tagged(Field::FlatMessage)
@@ -170,7 +170,7 @@ impl Sink<Field> for Said {
 /// Seconds, whole or with a fraction, as microseconds.
 pub fn seconds(text: &str) -> Option<u64> {
     let seconds: f64 = text.trim().parse().ok()?;
-    (seconds >= 0.0 && seconds < 1e9).then_some((seconds * 1e6) as u64)
+    (0.0..1e9).contains(&seconds).then_some((seconds * 1e6) as u64)
 }
 
 #[cfg(test)]

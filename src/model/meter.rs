@@ -107,6 +107,11 @@ impl Meter {
         }
     }
 
+    /// Events turned out to come one by one.
+    pub fn frame(&mut self) {
+        self.reading.progress.framed = true;
+    }
+
     /// The name of the event under way, where the framing has one.
     pub fn name(&mut self, name: &[u8]) {
         let started = self.reading.progress.first_token_us.is_some();
@@ -128,10 +133,9 @@ impl Meter {
 
     /// The event under way is complete. An event that is no JSON is skipped, and said to be.
     pub fn dispatch(&mut self) -> Result<(), JsonError> {
-        let finished = self.skimmer.finish(&mut self.reading);
         let result = match self.broken.take() {
             Some(error) => Err(error),
-            None => finished,
+            None => self.skimmer.finish(&mut self.reading),
         };
         let head = std::mem::take(&mut self.head);
         self.reading.event.clear();

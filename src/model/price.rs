@@ -86,8 +86,9 @@ mod tests {
 
     #[test]
     fn known_models_cost_what_their_tables_say() {
-        // provider, model, [input, read, write, write 1h, output], pico-USD
-        let cases: &[(&'static str, &str, [Option<u64>; 5], Option<i64>)] = &[
+        /// provider, model, [input, read, write, write 1h, output], pico-USD
+        type Row = (&'static str, &'static str, [Option<u64>; 5], Option<i64>);
+        let cases: &[Row] = &[
             (
                 "anthropic",
                 "claude-sonnet-4-5-20250929",

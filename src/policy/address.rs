@@ -70,11 +70,10 @@ fn class_v4(ip: Ipv4Addr) -> Option<&'static str> {
         [100, 64..=127, ..] => "carrier-grade NAT",
         [127, ..] => "loopback",
         [169, 254, ..] => "link-local",
-        [192, 0, 0, _] => "reserved",
         [198, 18..=19, ..] => "benchmarking",
         [224..=239, ..] => "multicast",
         [255, 255, 255, 255] => "broadcast",
-        [240..=255, ..] => "reserved",
+        [192, 0, 0, _] | [240..=255, ..] => "reserved",
         _ => return None,
     })
 }

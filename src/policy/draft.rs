@@ -3,11 +3,11 @@
 use core::fmt;
 use std::sync::Arc;
 
-use super::Why;
 use super::address::Cidr;
 use super::host::HostPattern;
 use super::http::Methods;
 use super::path::PathPattern;
+use super::{Grounds, Why};
 
 /// Who wrote a part of the policy; the earlier one stands above the later one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,12 +137,12 @@ pub struct Rule {
 
 impl Rule {
     pub(super) fn why(&self) -> Why {
-        Why {
+        Arc::new(Grounds {
             rule: Arc::clone(&self.name),
             layer: self.source.layer,
             reason: self.reason.clone(),
             place: self.source.place.clone(),
-        }
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `policy why`: the verdict of the running evaluator, and what else is written about the same request.
 
-use super::draft::Allow;
+use super::draft::{Allow, Rule};
 use super::http::RequestQuestion;
 use super::{HostVerdict, Policy, Why};
 
@@ -44,11 +44,11 @@ impl Policy {
     fn written_about(&self, question: &RequestQuestion<'_>) -> Vec<RunnerUp> {
         let path = super::path::Normal::parse(question.path).ok();
         let listed = self.listed.iter().filter(|entry| entry.pattern.matches(question.host));
-        let rules =
-            self.rules.iter().filter(|rule| rule.host.matches(question.host) && rule.matches(question, path));
+        let matches = |rule: &Rule| rule.host.matches(question.host) && rule.matches(question, path);
+        let rules = self.rules.iter().filter(|(rule, _)| matches(rule));
         listed
             .map(|entry| RunnerUp { says: entry.list.says(), why: entry.why.clone() })
-            .chain(rules.map(|rule| RunnerUp { says: rule.action.as_str(), why: rule.why() }))
+            .chain(rules.map(|(rule, why)| RunnerUp { says: rule.action.as_str(), why: why.clone() }))
             .collect()
     }
 }

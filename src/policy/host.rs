@@ -61,10 +61,7 @@ impl Host {
 
     /// Parses a host that a person typed: as [`Host::parse`], but Unicode names become A-labels (UTS 46).
     pub fn from_unicode(text: &str) -> Result<Self, HostError> {
-        match text.is_ascii() {
-            true => Self::parse(text.as_bytes()),
-            false => Self::parse(&name::to_ascii(text)?),
-        }
+        if text.is_ascii() { Self::parse(text.as_bytes()) } else { Self::parse(&name::to_ascii(text)?) }
     }
 
     /// The host that is this address.

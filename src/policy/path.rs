@@ -44,8 +44,13 @@ pub fn ambiguous(raw: &[u8]) -> Option<&'static str> {
     bytes(below).or_else(|| segments(below))
 }
 
+/// The bytes that a segment of a normal path stands for.
+pub(super) fn decoded(segment: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    escape::decoded(segment)
+}
+
 /// Whether two segments are equal once decoded.
-pub(crate) fn same_segment(decoded: &[u8], sent: &[u8]) -> bool {
+fn same_segment(decoded: &[u8], sent: &[u8]) -> bool {
     match memchr::memchr(b'%', sent) {
         None => decoded == sent,
         Some(_) => escape::decoded(sent).eq(decoded.iter().copied()),

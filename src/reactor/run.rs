@@ -125,6 +125,10 @@ impl Reactor {
                 self.shut_down(key, side);
             }
             Ok(false) => port.writable = false,
+            Err(error) if side == Side::Origin => {
+                self.origin_refuses(key, &error);
+                return true;
+            }
             Err(error) => {
                 self.lose(key, side, &error);
                 return true;
@@ -135,6 +139,21 @@ impl Reactor {
             self.turn(key, Conn::run);
         }
         made_room
+    }
+
+    /// An origin takes nothing more. What it sent before it closed is still there to be read: an early answer, or the
+    /// error that says how it left.
+    fn origin_refuses(&mut self, key: usize, error: &io::Error) {
+        log::debug!("the origin takes nothing more: {error}");
+        if let Some(entry) = self.conns.get(key)
+            && let Some(port) = port_of(entry, Side::Origin).and_then(|port| self.ports.get_mut(port))
+        {
+            (port.readable, port.writable) = (true, false);
+        }
+        self.turn(key, |conn, cx| {
+            conn.origin_refuses();
+            conn.run(cx);
+        });
     }
 
     /// Ends our direction towards a side once everything has left, where the machine wants that.

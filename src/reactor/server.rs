@@ -59,6 +59,7 @@ impl Bound {
 
     /// Starts the reactors.
     pub fn serve(self, reactors: usize, shared: Arc<Shared>, sink: impl Fn() -> Sink) -> io::Result<Server> {
+        raise_descriptor_limit();
         let names = self.names();
         let mut listeners = self.split(reactors)?;
         let mut postboxes = Vec::new();
@@ -85,6 +86,16 @@ impl Bound {
         }
         all.insert(0, self.first);
         Ok(all)
+    }
+}
+
+/// Takes as many descriptors as the system lets us have: two for each connection.
+fn raise_descriptor_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        log::warn!("cannot raise the limit of open files: {error}");
     }
 }
 

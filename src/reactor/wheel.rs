@@ -82,7 +82,7 @@ mod tests {
     fn nobody_is_woken_early_and_everybody_within_a_slot() {
         let mut wheel = Wheel::new(0);
         wheel.wake_at(100_000, 1);
-        assert_eq!(due(&mut wheel, 99_999), []);
+        assert!(due(&mut wheel, 99_999).is_empty());
         assert_eq!(due(&mut wheel, 100_000 + SLOT), [1]);
         assert_eq!(wheel.next_due(), None);
     }
@@ -113,7 +113,7 @@ mod tests {
         let mut all = due(&mut wheel, 1_000_000_000);
         all.sort_unstable();
         assert_eq!(all, (0..100).collect::<Vec<_>>());
-        assert_eq!(due(&mut wheel, 2_000_000_000), []);
+        assert!(due(&mut wheel, 2_000_000_000).is_empty());
     }
 
     #[test]

@@ -205,6 +205,14 @@ impl Reader {
         Ok(Position { major: major.unwrap_or(0), minor: i64::MAX })
     }
 
+    /// How far the export of this name has come.
+    pub fn cursor(&self, name: &str, source: Source) -> Result<Position> {
+        let sql = "SELECT position FROM cursors WHERE name = ? AND source = ?";
+        let at: Option<String> =
+            self.connection.query_row(sql, (name, source.table()), |row| row.get(0)).optional()?;
+        Ok(at.and_then(|at| at.parse().ok()).unwrap_or_default())
+    }
+
     /// Unix microseconds of a moment: a duration before now (`90s`, `10m`, `24h`, `7d`), or a date or time in UTC
     /// as SQLite reads it (`2026-11-22`, `2026-11-22T02:05:00Z`). `None` when it is neither.
     pub fn moment(&self, text: &str) -> Result<Option<i64>> {
@@ -245,6 +253,17 @@ impl Reader {
 }
 
 impl Source {
+    /// The table that rows mainly come from.
+    pub fn table(self) -> &'static str {
+        match self {
+            Self::Events => "net_events",
+            Self::Calls => "model_calls",
+            Self::Tools => "tool_calls",
+            Self::Errors => "upstream_errors",
+            Self::Dns => "dns_events",
+        }
+    }
+
     /// Tables with the aliases that filters use: `e` for `net_events`, `c` for `model_calls`, `k` for `commits`, `u` for
     /// `upstream_errors`, `d` for `dns_events`, `t` for tools.
     fn tables(self) -> &'static str {
@@ -271,6 +290,7 @@ impl Source {
             Self::Events => "k.commit_id, e.exchange_id, e.*",
             Self::Calls => {
                 "c.call_id, 0, c.*, e.host, e.method, e.path, e.status, e.decision, e.process_name, e.process_id, \
+                 e.request_headers, \
                  (SELECT json_group_array(json_object('position', position, 'tool_call_id', tool_call_id, \
                   'name', name, 'arguments', arguments)) FROM tool_calls t WHERE t.call_id = c.call_id) AS tool_calls, \
                  (SELECT json_group_array(json_object('position', position, 'tool_call_id', tool_call_id, \

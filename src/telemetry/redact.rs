@@ -16,7 +16,7 @@ use aws_lc_rs::hmac;
 
 use self::names::{Class, HeaderNames, smells_of_secret_in_query};
 use super::event::HeadCopy;
-use super::text::json_string;
+use super::text::{hex, json_string};
 
 pub use key::load_key;
 
@@ -61,7 +61,7 @@ impl Redactor {
 
     /// A query as sent, with the values of secrets replaced.
     pub fn query<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
-        if !raw.split(|&b| b == b'&').any(|pair| is_secret_pair(pair)) {
+        if !raw.split(|&b| b == b'&').any(is_secret_pair) {
             return Cow::Borrowed(raw);
         }
         let mut out = Vec::with_capacity(raw.len());
@@ -144,12 +144,9 @@ impl Redactor {
 
     /// Appends `hmac:` and the first 64 bits of the keyed hash in hex.
     fn hash_into(&self, secret: &[u8], out: &mut Vec<u8>) {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let tag = hmac::sign(&self.key, secret);
         out.extend_from_slice(b"hmac:");
-        for &byte in &tag.as_ref()[..8] {
-            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
+        hex(&tag.as_ref()[..8], out);
     }
 }
 

@@ -64,17 +64,21 @@ fn forget_before(connection: &Connection, limit: i64) -> Result<bool> {
             break;
         }
     }
-    let rest = [
-        "DELETE FROM dns_events WHERE dns_id IN (SELECT dns_id FROM dns_events WHERE at < ? ORDER BY dns_id LIMIT 1000)",
-        "DELETE FROM commits WHERE commit_id IN (SELECT commit_id FROM commits ORDER BY commit_id LIMIT 1000) AND at < ?",
-    ];
-    for sql in rest {
-        forgotten |= connection.prepare_cached(sql)?.execute([limit])? > 0;
+    Ok(forget_beside(connection, limit)? || forgotten)
+}
+
+/// Forgets a chunk of what hangs on no exchange.
+fn forget_beside(connection: &Connection, limit: i64) -> Result<bool> {
+    let mut forgotten = false;
+    for (table, id) in [("dns_events", "dns_id"), ("commits", "commit_id")] {
+        let oldest = format!("SELECT {id} FROM {table} ORDER BY {id} LIMIT {CHUNK}");
+        let sql = format!("DELETE FROM {table} WHERE {id} IN ({oldest}) AND at < ?");
+        forgotten |= connection.prepare_cached(&sql)?.execute([limit])? > 0;
     }
     Ok(forgotten)
 }
 
-/// Forgets the chunk of exchanges that comes first.
+/// Forgets the chunk of exchanges that comes first, and what is older than the next one.
 fn forget_oldest(connection: &Connection) -> Result<bool> {
     let oldest: Option<(i64, i64)> = connection
         .query_row(
@@ -87,6 +91,10 @@ fn forget_oldest(connection: &Connection) -> Result<bool> {
         .flatten();
     let Some((first, last)) = oldest else { return Ok(false) };
     forget_exchanges(connection, first, last, i64::MAX)?;
+    let next = "SELECT started_at FROM net_events ORDER BY exchange_id LIMIT 1";
+    if let Some(limit) = connection.query_row(next, [], |row| row.get(0)).optional()? {
+        forget_beside(connection, limit)?;
+    }
     Ok(true)
 }
 

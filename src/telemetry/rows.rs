@@ -1,14 +1,14 @@
 //! Turns events into rows: static SQL, one statement per table, every value bound in the order of the columns.
 //!
-//! Redaction happens here, so nothing that was not looked at can reach the file. Buffers are reused; the session's id
-//! is bound once for each batch.
+//! Redaction happens here, so nothing that was not looked at can reach the file. Buffers are reused, and what is bound
+//! already is not bound again: the session's id, nulls, and texts that an event shares with the one before.
 
 use std::borrow::Cow;
 use std::io::Write;
 use std::net::SocketAddr;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, Result, Statement, ToSql};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{CachedStatement, Connection, Result, ToSql};
 
 use super::event::{CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, WebSocketFacts};
 use super::redact::Redactor;
@@ -59,40 +59,35 @@ impl Scratch {
     }
 }
 
-/// Inserts the rows of one batch.
-pub(super) struct Rows<'c, 's> {
+/// Inserts the rows of one batch of events, which live for `'e`.
+pub(super) struct Rows<'c, 's, 'e> {
     connection: &'c Connection,
     scratch: &'s mut Scratch,
-    net: CachedStatement<'c>,
-    call: CachedStatement<'c>,
-    tool_call: CachedStatement<'c>,
-    tool_result: CachedStatement<'c>,
-    error: CachedStatement<'c>,
-    dns: CachedStatement<'c>,
+    net: Prepared<'c, 'e>,
+    call: Prepared<'c, 'e>,
+    tool_call: Prepared<'c, 'e>,
+    tool_result: Prepared<'c, 'e>,
+    error: Prepared<'c, 'e>,
+    dns: Prepared<'c, 'e>,
 }
 
-impl<'c, 's> Rows<'c, 's> {
+impl<'c, 's, 'e> Rows<'c, 's, 'e> {
     /// Takes the prepared statements from the connection's cache.
     pub(super) fn new(connection: &'c Connection, session: &str, scratch: &'s mut Scratch) -> Result<Self> {
-        let with_session = |sql| -> Result<CachedStatement<'c>> {
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.raw_bind_parameter(1, session)?;
-            Ok(statement)
-        };
         Ok(Self {
             connection,
             scratch,
-            net: with_session(NET)?,
-            call: with_session(CALL)?,
-            tool_call: connection.prepare_cached(TOOL_CALL)?,
-            tool_result: connection.prepare_cached(TOOL_RESULT)?,
-            error: connection.prepare_cached(ERROR)?,
-            dns: with_session(DNS)?,
+            net: Prepared::of_session(connection, NET, session)?,
+            call: Prepared::of_session(connection, CALL, session)?,
+            tool_call: Prepared::new(connection, TOOL_CALL)?,
+            tool_result: Prepared::new(connection, TOOL_RESULT)?,
+            error: Prepared::new(connection, ERROR)?,
+            dns: Prepared::of_session(connection, DNS, session)?,
         })
     }
 
     /// Inserts the row or rows of one event.
-    pub(super) fn insert(&mut self, event: &Event) -> Result<()> {
+    pub(super) fn insert(&mut self, event: &'e Event) -> Result<()> {
         match event {
             Event::Net(event) => self.net(event),
             Event::Call(event) => self.call(event),
@@ -101,19 +96,22 @@ impl<'c, 's> Rows<'c, 's> {
         }
     }
 
-    fn net(&mut self, event: &NetEvent) -> Result<()> {
+    fn net(&mut self, event: &'e NetEvent) -> Result<()> {
         let Scratch { redactor, headers, json, dialed } = &mut *self.scratch;
-        let mut row = Row::after_session(&mut self.net);
+        let mut row = Row::new(&mut self.net);
         row.number(event.exchange_id)?.number(event.connection_id)?.put(event.started_at)?;
-        row.put(&*event.listener)?;
+        row.shared(Some(&event.listener))?;
         row.client(&event.client)?.put(event.client.user_id)?;
-        row.put(event.scheme)?.put(event.protocol)?.put(event.host.as_deref())?.put(event.port)?;
+        row.shared(Some(event.scheme))?
+            .shared(event.protocol)?
+            .shared(event.host.as_deref())?
+            .put(event.port)?;
         row.put(event.dialed.map(|address| dialed_text(dialed, address)))?;
         row.text(event.method.as_deref())?;
         row.text(event.path.as_deref().map(|raw| redactor.path(raw)).as_deref())?;
         row.text(event.query.as_deref().map(|raw| redactor.query(raw)).as_deref())?;
-        row.put(event.decision.as_str())?.put(event.rule.as_deref())?.put(event.rule_layer)?;
-        row.put(event.reason.as_deref())?.put(event.fault_phase.map(super::event::Phase::as_str))?;
+        row.shared(Some(event.decision.as_str()))?.shared(event.rule.as_deref())?.shared(event.rule_layer)?;
+        row.shared(event.reason.as_deref())?.put(event.fault_phase.map(super::event::Phase::as_str))?;
         row.put(event.fault.as_deref())?.put(event.status)?;
         row.number(event.request_bytes)?.number(event.response_bytes)?.count(event.response_decoded)?;
         for head in [&event.request_headers, &event.response_headers] {
@@ -128,11 +126,11 @@ impl<'c, 's> Rows<'c, 's> {
         row.insert()
     }
 
-    fn call(&mut self, event: &CallEvent) -> Result<()> {
+    fn call(&mut self, event: &'e CallEvent) -> Result<()> {
         let redactor = &self.scratch.redactor;
         let Call { usage, .. } = &event.call;
         let call = &event.call;
-        let mut row = Row::after_session(&mut self.call);
+        let mut row = Row::new(&mut self.call);
         row.number(event.exchange_id)?.put(event.started_at)?.put(call.provider)?.put(call.api)?;
         row.put(&call.model_requested)?.put(&call.model)?.put(&call.response_id)?.put(call.stream)?;
         row.count(call.messages_count)?.count(call.tools_count)?.count(call.system_bytes)?;
@@ -175,7 +173,7 @@ impl<'c, 's> Rows<'c, 's> {
         Ok(())
     }
 
-    fn error(&mut self, event: &ErrorEvent) -> Result<()> {
+    fn error(&mut self, event: &'e ErrorEvent) -> Result<()> {
         let error = &event.error;
         let mut row = Row::new(&mut self.error);
         row.number(event.exchange_id)?.put(event.at)?.put(event.phase.as_str())?.put(error.status)?;
@@ -185,10 +183,10 @@ impl<'c, 's> Rows<'c, 's> {
         row.insert()
     }
 
-    fn dns(&mut self, event: &DnsEvent) -> Result<()> {
-        let mut row = Row::after_session(&mut self.dns);
+    fn dns(&mut self, event: &'e DnsEvent) -> Result<()> {
+        let mut row = Row::new(&mut self.dns);
         row.put(event.at)?.client(&event.client)?.put(&event.name)?.put(&event.kind)?;
-        row.put(event.decision.as_str())?.put(event.rule.as_deref())?;
+        row.shared(Some(event.decision.as_str()))?.shared(event.rule.as_deref())?;
         row.put(&event.rcode)?.put(&event.answers)?.count(event.total_us)?;
         row.insert()
     }
@@ -201,26 +199,69 @@ fn dialed_text(last: &mut Option<(SocketAddr, String)>, address: SocketAddr) -> 
     &last.get_or_insert_with(|| (address, address.to_string())).1
 }
 
-/// Binds the values of one row in the order of the columns.
-struct Row<'a, 'c> {
-    statement: &'a mut Statement<'c>,
-    next: usize,
+/// A statement, and what its parameters are bound to.
+struct Prepared<'c, 'e> {
+    statement: CachedStatement<'c>,
+    /// First parameter that each row binds.
+    first: usize,
+    /// The parameters that are null, by their bits.
+    nulls: u64,
+    /// Texts that events share, by parameter.
+    shared: [Option<&'e str>; 64],
 }
 
-impl<'a, 'c> Row<'a, 'c> {
-    fn new(statement: &'a mut Statement<'c>) -> Self {
-        Self { statement, next: 1 }
+impl<'c> Prepared<'c, '_> {
+    fn new(connection: &'c Connection, sql: &str) -> Result<Self> {
+        // A statement comes from the cache with nothing bound.
+        Ok(Self { statement: connection.prepare_cached(sql)?, first: 1, nulls: u64::MAX, shared: [None; 64] })
     }
 
     /// For tables whose first column is the session, which stays bound.
-    fn after_session(statement: &'a mut Statement<'c>) -> Self {
-        Self { statement, next: 2 }
+    fn of_session(connection: &'c Connection, sql: &str, session: &str) -> Result<Self> {
+        let mut prepared = Self::new(connection, sql)?;
+        prepared.statement.raw_bind_parameter(1, session)?;
+        prepared.first = 2;
+        Ok(prepared)
+    }
+}
+
+/// Binds the values of one row in the order of the columns.
+struct Row<'a, 'c, 'e> {
+    prepared: &'a mut Prepared<'c, 'e>,
+    next: usize,
+}
+
+impl<'a, 'c, 'e> Row<'a, 'c, 'e> {
+    fn new(prepared: &'a mut Prepared<'c, 'e>) -> Self {
+        let next = prepared.first;
+        Self { prepared, next }
     }
 
     fn put(&mut self, value: impl ToSql) -> Result<&mut Self> {
-        self.statement.raw_bind_parameter(self.next, value)?;
+        let value = value.to_sql()?;
+        let bit = 1 << self.next;
+        let is_null =
+            matches!(value, ToSqlOutput::Borrowed(ValueRef::Null) | ToSqlOutput::Owned(Value::Null));
+        if !is_null || self.prepared.nulls & bit == 0 {
+            self.prepared.statement.raw_bind_parameter(self.next, value)?;
+        }
+        self.prepared.nulls = if is_null { self.prepared.nulls | bit } else { self.prepared.nulls & !bit };
         self.next += 1;
         Ok(self)
+    }
+
+    /// A text that is likely to be the very one of the event before.
+    fn shared(&mut self, value: Option<&'e str>) -> Result<&mut Self> {
+        let same = match (value, self.prepared.shared[self.next]) {
+            (Some(value), Some(bound)) => std::ptr::eq(value, bound),
+            _ => false,
+        };
+        if same {
+            self.next += 1;
+            return Ok(self);
+        }
+        self.prepared.shared[self.next] = value;
+        self.put(value)
     }
 
     /// A count or an id: below 2^63 by what it counts.
@@ -246,8 +287,8 @@ impl<'a, 'c> Row<'a, 'c> {
         self.text(value.map(|text| redactor.preview(text.as_bytes())).as_deref())
     }
 
-    fn client(&mut self, client: &Client) -> Result<&mut Self> {
-        self.put(client.address.as_deref())?.put(client.process_name.as_deref())?.put(client.process_id)
+    fn client(&mut self, client: &'e Client) -> Result<&mut Self> {
+        self.shared(client.address.as_deref())?.shared(client.process_name.as_deref())?.put(client.process_id)
     }
 
     fn headers(
@@ -279,7 +320,7 @@ impl<'a, 'c> Row<'a, 'c> {
     }
 
     fn insert(self) -> Result<()> {
-        debug_assert_eq!(self.next, self.statement.parameter_count() + 1);
-        self.statement.raw_execute().map(drop)
+        debug_assert_eq!(self.next, self.prepared.statement.parameter_count() + 1);
+        self.prepared.statement.raw_execute().map(drop)
     }
 }

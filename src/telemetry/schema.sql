@@ -102,7 +102,7 @@ CREATE TABLE id_blocks (               -- exchange and connection ids set aside 
 ) STRICT;
 
 CREATE TABLE cursors (                 -- how far an export has read
-  name TEXT NOT NULL, source TEXT NOT NULL, position INTEGER NOT NULL,
+  name TEXT NOT NULL, source TEXT NOT NULL, position TEXT NOT NULL,
   PRIMARY KEY (name, source)
 ) STRICT;
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 /// Appends `bytes` as a JSON string. What is no UTF-8 becomes U+FFFD.
 pub fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
-    if bytes.iter().fold(true, |plain, &b| plain & (b >= b' ') & (b < 0x80) & (b != b'"') & (b != b'\\')) {
+    if is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else if bytes.is_ascii() {
         json_escaped(bytes, out);
@@ -13,6 +13,12 @@ pub fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
         json_escaped(String::from_utf8_lossy(bytes).as_bytes(), out);
     }
     out.push(b'"');
+}
+
+/// Whether JSON takes the bytes as they are.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many bytes at once")]
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |plain, b| plain & (b' '..0x80).contains(b) & (*b != b'"') & (*b != b'\\'))
 }
 
 fn json_escaped(bytes: &[u8], out: &mut Vec<u8>) {
@@ -47,6 +53,14 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Appends bytes in lower-case hex.
+pub fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
 }
 
 /// Unix microseconds as `2026-11-22T02:05:02.123Z`.

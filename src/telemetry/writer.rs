@@ -120,20 +120,19 @@ impl Writer {
             }
             thread::sleep(RETRY);
         }
-        if failing_since.is_some() {
-            log::info!("the ledger can be written again");
-        }
         self.shared.trouble.store(Trouble::Behind as u8, Relaxed);
-        self.shared.failed.store(false, Relaxed);
+        if self.shared.failed.swap(false, Relaxed) {
+            log::warn!("the ledger can be written again");
+        }
         batch.clear();
     }
 
     fn report(&self, found: Trouble, since: Instant) {
-        if self.shared.trouble.swap(found as u8, Relaxed) != found as u8 {
+        self.shared.trouble.store(found as u8, Relaxed);
+        if mono() - since >= Duration::from_micros(self.shared.patience)
+            && !self.shared.failed.swap(true, Relaxed)
+        {
             log::warn!("{found}: {} events wait", self.queue.len());
-        }
-        if mono() - since >= Duration::from_micros(self.shared.patience) {
-            self.shared.failed.store(true, Relaxed);
         }
     }
 
@@ -261,10 +260,10 @@ impl From<rusqlite::Error> for Refusal {
 }
 
 /// Inserts the batch; returns kind and reason of each event that could not be stored.
-fn insert_all(
+fn insert_all<'e>(
     connection: &Connection,
-    mut rows: Rows,
-    batch: &[Event],
+    mut rows: Rows<'_, '_, 'e>,
+    batch: &'e [Event],
     carefully: bool,
 ) -> Result<Vec<(&'static str, String)>, Refusal> {
     let mut bad = Vec::new();
@@ -279,7 +278,11 @@ fn insert_all(
 }
 
 /// Inserts one event inside a savepoint; why it failed, if that was its own fault.
-fn insert_alone(connection: &Connection, rows: &mut Rows, event: &Event) -> rusqlite::Result<Option<String>> {
+fn insert_alone<'e>(
+    connection: &Connection,
+    rows: &mut Rows<'_, '_, 'e>,
+    event: &'e Event,
+) -> rusqlite::Result<Option<String>> {
     connection.execute_batch("SAVEPOINT event")?;
     let why = match rows.insert(event) {
         Ok(()) => None,

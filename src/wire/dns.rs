@@ -114,7 +114,7 @@ fn name(query: &[u8]) -> Result<(String, usize), DnsError> {
         if length == 0 {
             return Ok((text, at));
         }
-        if length > 63 || text.len() + length > 254 {
+        if length > 63 || text.len() + length > 252 {
             return Err(DnsError::Name);
         }
         let label = query.get(at..at + length).ok_or(DnsError::Truncated)?;

@@ -451,15 +451,33 @@ impl RawCapture {
     }
 }
 
-/// Most keys and many values end within a few bytes, where a call into memchr costs more than it saves.
+/// Most keys and many values end within a few bytes, where a call into memchr costs more than it saves: these are
+/// searched eight at a time.
 #[inline]
 fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
-    const NEAR: usize = 12;
-    let near = &bytes[..bytes.len().min(NEAR)];
-    if let Some(at) = near.iter().position(|&byte| byte == b'"' || byte == b'\\') {
-        return Some(at);
+    const NEAR: usize = 32;
+    let (words, _) = bytes[..bytes.len().min(NEAR)].as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = equal_bytes(word, b'"') | equal_bytes(word, b'\\');
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
     }
-    memchr2(b'"', b'\\', bytes.get(NEAR..)?).map(|at| at + NEAR)
+    let near = words.len() * 8;
+    let rest = &bytes[near..];
+    if near < NEAR {
+        return rest.iter().position(|&byte| byte == b'"' || byte == b'\\').map(|at| at + near);
+    }
+    memchr2(b'"', b'\\', rest).map(|at| at + near)
+}
+
+/// Has the high bit of each byte of `word` that equals `byte`, and perhaps of bytes above the lowest such one.
+#[inline]
+fn equal_bytes(word: u64, byte: u8) -> u64 {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let zero_where_equal = word ^ (LOW * u64::from(byte));
+    zero_where_equal.wrapping_sub(LOW) & !zero_where_equal & (LOW << 7)
 }
 
 #[cfg(test)]

@@ -134,10 +134,12 @@ impl Scanner {
 
     fn field<'a>(&mut self, bytes: &'a [u8], sink: &mut impl FnMut(Token<'_>)) -> &'a [u8] {
         if self.field.len == 0 && !self.after_cr {
-            if let Some(rest) = bytes.strip_prefix(b"data: ") {
-                self.begin_value(Field::Data, sink);
-                self.line = Line::Value(Field::Data);
-                return rest;
+            for (start, field) in [(&b"data: "[..], Field::Data), (b"event: ", Field::Event)] {
+                if let Some(rest) = bytes.strip_prefix(start) {
+                    self.begin_value(field, sink);
+                    self.line = Line::Value(field);
+                    return rest;
+                }
             }
         }
         let (byte, rest) = (bytes[0], &bytes[1..]);

@@ -18,7 +18,7 @@ pub struct Source {
 impl Source {
     /// Reads `text` as the file at `file`.
     pub fn new(file: &str, text: &str) -> Self {
-        let tokens = without_tests(tokens(text));
+        let tokens = without_tests(&tokens(text));
         Self { file: file.to_string(), module: module_of(file), text: text.to_string(), tokens }
     }
 
@@ -51,9 +51,11 @@ impl Source {
         let mut found = Vec::new();
         let mut at = 0;
         while at < self.tokens.len() {
-            at = match self.tokens[at] == "use" || starts(at) {
-                true => tree(&self.tokens, at + usize::from(self.tokens[at] == "use"), "", &mut found),
-                false => at + 1,
+            let is_use = self.tokens[at] == "use";
+            at = if is_use || starts(at) {
+                tree(&self.tokens, at + usize::from(is_use), "", &mut found)
+            } else {
+                at + 1
             };
         }
         found.into_iter().map(|path| self.resolve(&path)).collect()
@@ -174,7 +176,7 @@ fn literal(rest: &str) -> usize {
     }
     let raw = rest.trim_start_matches(['b', 'r']);
     let prefix = rest.len() - raw.len();
-    if prefix > 0 && rest[..prefix].contains('r') && (raw.starts_with('"') || raw.starts_with("#")) {
+    if prefix > 0 && rest[..prefix].contains('r') && (raw.starts_with('"') || raw.starts_with('#')) {
         let hashes = raw.len() - raw.trim_start_matches('#').len();
         if raw[hashes..].starts_with('"') {
             return behind(prefix + hashes + 1, &format!("\"{}", "#".repeat(hashes)));
@@ -213,13 +215,13 @@ fn character(rest: &str) -> usize {
 }
 
 /// Leaves out every item under `#[cfg(test)]`.
-fn without_tests(tokens: Vec<String>) -> Vec<String> {
+fn without_tests(tokens: &[String]) -> Vec<String> {
     const MARK: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut out = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
         if tokens[at..].iter().take(MARK.len()).eq(MARK.iter()) {
-            at = item_end(&tokens, at + MARK.len());
+            at = item_end(tokens, at + MARK.len());
         } else {
             out.push(tokens[at].clone());
             at += 1;

@@ -145,13 +145,12 @@ impl Client {
         }
     }
 
-    /// Whether the peer has sent something or has closed, without waiting for it.
-    pub fn has_answer(&self) -> bool {
-        let socket = self.socket();
-        socket.set_nonblocking(true).expect("a socket");
-        let peeked = socket.peek(&mut [0]);
-        socket.set_nonblocking(false).expect("a socket");
-        peeked.is_ok()
+    /// Whether the peer has sent data or has closed, without waiting for it.
+    pub fn has_answer(&mut self) -> bool {
+        self.socket().set_nonblocking(true).expect("a socket");
+        let looked = self.pipe.fill_buf().map(<[u8]>::len);
+        self.socket().set_nonblocking(false).expect("a socket");
+        !matches!(looked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Leaves with FIN, without a word of TLS, as a killed process does.

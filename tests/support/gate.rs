@@ -22,6 +22,12 @@ impl Gate {
         *self.inner.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Blocks until the gate is open, or for half a minute.
+    pub fn wait_long(&self) {
+        let open = self.inner.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.inner.1.wait_timeout_while(open, SOON * 6, |open| !*open));
+    }
+
     /// Blocks until the gate is open; panics after a while, so that a broken test ends.
     pub fn wait(&self) {
         let open = self.inner.0.lock().unwrap_or_else(PoisonError::into_inner);

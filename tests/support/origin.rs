@@ -39,8 +39,6 @@ pub struct Conn {
     pipe: Pipe,
     buffer: Vec<u8>,
     received: Arc<Mutex<Vec<u8>>>,
-    /// Which connection of this origin it is, from 0.
-    pub index: usize,
 }
 
 enum Pipe {
@@ -131,17 +129,13 @@ fn accept_until_stopped(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let socket = socket.expect("an accepted socket");
         let received = Arc::new(Mutex::default());
-        let index = {
-            let mut all = shared.received.lock().unwrap_or_else(PoisonError::into_inner);
-            all.push(Arc::clone(&received));
-            all.len() - 1
-        };
+        shared.received.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&received));
         let shared = Arc::clone(shared);
-        thread::spawn(move || serve(socket, index, received, &shared));
+        thread::spawn(move || serve(socket, received, &shared));
     }
 }
 
-fn serve(socket: TcpStream, index: usize, received: Arc<Mutex<Vec<u8>>>, shared: &Shared) {
+fn serve(socket: TcpStream, received: Arc<Mutex<Vec<u8>>>, shared: &Shared) {
     let _served = Served(shared);
     shared.open.fetch_add(1, Ordering::AcqRel);
     socket.set_nodelay(true).expect("TCP_NODELAY");
@@ -154,7 +148,7 @@ fn serve(socket: TcpStream, index: usize, received: Arc<Mutex<Vec<u8>>>, shared:
         }
     };
     // What a peer does to a connection is the test's to judge by bytes; an error here only ends the thread.
-    drop((shared.handler)(&mut Conn { pipe, buffer: Vec::new(), received, index }));
+    drop((shared.handler)(&mut Conn { pipe, buffer: Vec::new(), received }));
 }
 
 /// Counts a connection as closed, and notes a panic on the way out.
@@ -194,6 +188,14 @@ impl Conn {
             }
         }
         Ok(Some(self.buffer.drain(..end).collect()))
+    }
+
+    /// Whatever has come, empty once the peer has closed.
+    pub fn some(&mut self) -> io::Result<Vec<u8>> {
+        if self.buffer.is_empty() {
+            self.fill()?;
+        }
+        Ok(std::mem::take(&mut self.buffer))
     }
 
     /// Reads until `n` bytes are there.

@@ -5,16 +5,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
-use tollgate::demo::proxy::first_address;
 
 use super::certs::Authority;
 use super::ledger::Ledger;
@@ -240,6 +240,19 @@ pub fn tollgate(args: &[&str]) -> Output {
         .expect("the built binary")
 }
 
+/// The first TCP address that the child says it listens on; `None` when it ends or stays silent.
 fn listening(child: &mut Child) -> Option<SocketAddr> {
-    first_address(child.stdout.take().expect("a piped stdout"), SOON * 2)
+    let stdout = child.stdout.take().expect("a piped stdout");
+    let (send, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            drop(send.send(line)); // reads on when nobody listens, so that the child never blocks on a full pipe
+        }
+    });
+    loop {
+        let line: String = lines.recv_timeout(SOON * 2).ok()?;
+        if let Some(Ok(address)) = line.strip_prefix("listening on tcp://").map(str::parse) {
+            return Some(address);
+        }
+    }
 }

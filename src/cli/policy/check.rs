@@ -9,6 +9,7 @@ use super::{Failure, Files, file_and_line, print, print_json, refused};
 use crate::config::policy::{LoadedPolicy, Sample};
 use crate::policy::draft::{Draft, Exception, Mode, Rule, Source, Sourced};
 use crate::policy::http::Methods;
+use crate::policy::path::PathPattern;
 
 /// Check the policy files and print the merged policy
 ///
@@ -37,10 +38,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     args.files.named()?;
     let loaded = args.files.load().map_err(|error| refused(&error, args.json))?;
-    match args.json {
-        true => print_json(&document(&loaded)),
-        false => print(&text(&loaded)),
-    }
+    if args.json { print_json(&document(&loaded)) } else { print(&text(&loaded)) }
 }
 
 fn text(loaded: &LoadedPolicy) -> String {
@@ -181,7 +179,7 @@ fn rule_json(rule: &Rule) -> Value {
     document["host"] = json!(rule.host.to_string());
     document["port"] = json!(rule.ports);
     document["methods"] = json!(methods(&rule.methods));
-    document["paths"] = rule.paths.iter().map(|path| path.as_str()).collect();
+    document["paths"] = rule.paths.iter().map(PathPattern::as_str).collect();
     document["process"] = texts(&rule.processes);
     document["uid"] = json!(rule.users);
     document["listener"] = texts(&rule.listeners);

@@ -38,8 +38,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N")]
     uid: Option<u32>,
     /// The listener's address, for rules that look at it
-    #[arg(long, value_name = "ADDR", default_value = "")]
-    listener: String,
+    #[arg(long, value_name = "ADDR")]
+    listener: Option<String>,
     /// Exit with 1 where the request would be denied
     #[arg(long)]
     exit_code: bool,
@@ -53,12 +53,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut target = Target::new(&args.method, &args.url).map_err(Failure::usage)?;
     target.process.clone_from(&args.process);
     target.uid = args.uid;
-    target.listener.clone_from(&args.listener);
+    target.listener = args.listener.clone().unwrap_or_default();
     let loaded = args.files.load().map_err(|error| refused(&error, args.json))?;
     let explanation = loaded.policy.explain(&target.question());
-    match args.json {
-        true => print_json(&document(&loaded, &target, &explanation))?,
-        false => print(&text(&loaded, &target, &explanation))?,
+    if args.json {
+        print_json(&document(&loaded, &target, &explanation))?;
+    } else {
+        print(&text(&loaded, &target, &explanation))?;
     }
     match explanation.verdict {
         Allow::Deny if args.exit_code => Err(Failure { code: 1, message: String::new() }),

@@ -1,7 +1,7 @@
 //! What can never take effect: an error where one file contradicts itself beyond doubt, a notice where two files
 //! together do, or where the intent may be another.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::Ignored;
 use super::read::PolicyFile;
@@ -9,6 +9,7 @@ use crate::config::error::ConfigError;
 use crate::policy::Allow;
 use crate::policy::draft::{Draft, Rule, Sourced};
 use crate::policy::host::{Host, HostPattern};
+use crate::policy::path::PathPattern;
 
 /// Refuses a rule that an earlier rule of the same file leaves nothing to decide.
 pub(super) fn shadowed(file: &PolicyFile<'_>) -> Result<(), ConfigError> {
@@ -61,13 +62,13 @@ fn overruled_entries(draft: &Draft) -> Vec<String> {
 /// Rules for hosts that are never asked about: blocked, spliced, or named by no list.
 fn unasked_rules(draft: &Draft) -> Vec<String> {
     let [blocked, allowed, spliced] = [&draft.block, &draft.allow, &draft.splice].map(|list| index(list));
+    let named = [&draft.allow, &draft.splice].into_iter().flatten();
+    let around: HashSet<HostPattern> = named.flat_map(|entry| wider(&entry.value)).collect();
     let mut notices = Vec::new();
     for rule in draft.http.iter().filter(|rule| rule.host != HostPattern::Any) {
         let may_be_asked = draft.default.value == Allow::Allow
-            || [&draft.allow, &draft.splice]
-                .into_iter()
-                .flatten()
-                .any(|entry| entry.value.covers(&rule.host) || rule.host.covers(&entry.value));
+            || around.contains(&rule.host)
+            || covering(&allowed, &rule.host).or(covering(&spliced, &rule.host)).is_some();
         let why = if let Some(block) = covering(&blocked, &rule.host) {
             format!("network.block {} refuses its hosts", block.value)
         } else if covering(&spliced, &rule.host).is_some() && covering(&allowed, &rule.host).is_none() {
@@ -101,18 +102,33 @@ fn overruled_rules(draft: &Draft) -> Vec<String> {
 
 /// The first rule that an earlier one covers, with that one.
 fn first_shadowed(rules: &[&Rule]) -> Option<(usize, usize)> {
-    let mut earlier: HashMap<&HostPattern, Vec<usize>> = HashMap::new();
+    let mut earlier: HashMap<(HostPattern, String), Vec<usize>> = HashMap::new();
     for (later, rule) in rules.iter().enumerate() {
         let found = wider(&rule.host)
-            .filter_map(|pattern| earlier.get(&pattern))
+            .flat_map(|host| wider_paths(rule).into_iter().map(move |path| (host.clone(), path)))
+            .filter_map(|key| earlier.get(&key))
             .flatten()
             .find(|&&index| rules[index].covers(rule));
         if let Some(&index) = found {
             return Some((later, index));
         }
-        earlier.entry(&rule.host).or_default().push(later);
+        let mut paths: Vec<&str> = rule.paths.iter().map(PathPattern::as_str).collect();
+        paths.resize(paths.len().max(1), "");
+        for path in paths {
+            earlier.entry((rule.host.clone(), path.to_owned())).or_default().push(later);
+        }
     }
     None
+}
+
+/// Patterns of which an earlier rule must have one, if it covers this one: no path at all (""), the first path
+/// itself, or a prefix of it with `/**`.
+fn wider_paths(rule: &Rule) -> Vec<String> {
+    let Some(first) = rule.paths.first().map(PathPattern::as_str) else {
+        return vec![String::new()];
+    };
+    let slashes = first.match_indices('/').map(|(at, _)| format!("{}/**", &first[..at]));
+    [String::new(), first.to_owned(), format!("{first}/**")].into_iter().chain(slashes).collect()
 }
 
 fn index(list: &[Sourced<HostPattern>]) -> HashMap<&HostPattern, &Sourced<HostPattern>> {

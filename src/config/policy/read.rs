@@ -78,10 +78,10 @@ fn typed<'t, T>(
 
 fn list<'t, T>(
     item: Option<Item<'t>>,
-    parse: impl Fn(Item<'t>) -> Result<T, ConfigError>,
+    parse: impl Fn(&Item<'t>) -> Result<T, ConfigError>,
 ) -> Result<Option<TypedList<'t, T>>, ConfigError> {
     typed(item, |item| {
-        let entry = |item: Item<'t>| Ok(Typed { spot: item.spot(), value: parse(item)? });
+        let entry = |item: Item<'t>| Ok(Typed { spot: item.spot(), value: parse(&item)? });
         item.list()?.into_iter().map(entry).collect()
     })
 }
@@ -90,18 +90,18 @@ fn yes_or_no(item: Item<'_>) -> Result<Allow, ConfigError> {
     item.one_of(&[("allow", Allow::Allow), ("deny", Allow::Deny)])
 }
 
-fn pattern(item: Item<'_>) -> Result<HostPattern, ConfigError> {
-    host_pattern(&item, item.str()?)
+fn pattern(item: &Item<'_>) -> Result<HostPattern, ConfigError> {
+    host_pattern(item, item.str()?)
 }
 
-fn exception(item: Item<'_>) -> Result<Exception, ConfigError> {
+fn exception(item: &Item<'_>) -> Result<Exception, ConfigError> {
     let text = item.str()?;
     match Cidr::parse(text) {
         Some(range) => Ok(Exception::Range(range)),
         None if text.contains('/') => Err(item
             .fail(format!("{text:?} is no address range"))
             .help("write it as in 10.1.0.0/16 or fd00::/8, with the bits after the prefix zero")),
-        None => host_pattern(&item, text).map(Exception::Host),
+        None => host_pattern(item, text).map(Exception::Host),
     }
 }
 
@@ -109,12 +109,12 @@ fn ports(item: Item<'_>) -> Result<Vec<u16>, ConfigError> {
     let spot = item.spot();
     let port = |item: Item<'_>| item.number(1..=65535).map(|port| port as u16);
     let ports: Vec<u16> = item.one_or_more()?.into_iter().map(port).collect::<Result<_, _>>()?;
-    match ports.is_empty() {
-        true => {
-            Err(spot.fail("an empty list of ports matches nothing").help("name a port, or leave the key out"))
-        }
-        false => Ok(ports),
+    if ports.is_empty() {
+        return Err(spot
+            .fail("an empty list of ports matches nothing")
+            .help("name a port, or leave the key out"));
     }
+    Ok(ports)
 }
 
 fn rules(tables: Vec<Table<'_>>, layer: Layer) -> Result<Vec<Typed<'_, Rule>>, ConfigError> {
@@ -138,27 +138,16 @@ fn rule(mut table: Table<'_>, number: usize, layer: Layer) -> Result<Typed<'_, R
             .fail("a rule without a host")
             .help("add host = \"api.example.com\", or \"*\" for every host"));
     };
-    let host = pattern(host)?;
+    let host = pattern(&host)?;
     let Some(action) = table.take("action") else {
         return Err(table
             .fail("a rule without an action")
             .help("add action = \"allow\" or action = \"deny\""));
     };
-    let mut rule = Rule {
-        name: format!("http #{number} {host}").into(),
-        action: yes_or_no(action)?,
-        host,
-        ports: Vec::new(),
-        methods: Methods::EVERY,
-        paths: Vec::new(),
-        processes: Vec::new(),
-        users: Vec::new(),
-        listeners: Vec::new(),
-        reason: None,
-        source: Source { layer, place: Some(spot.place()) },
-    };
-    table.read("name", words, &mut rule.name)?;
-    table.read_some("reason", words, &mut rule.reason)?;
+    let action = yes_or_no(action)?;
+    let mut rule = every_request(number, host, action, Source { layer, place: Some(spot.place()) });
+    table.read("name", |item| words(&item), &mut rule.name)?;
+    table.read_some("reason", |item| words(&item), &mut rule.reason)?;
     table.read("port", ports, &mut rule.ports)?;
     table.read("methods", methods, &mut rule.methods)?;
     table.read("paths", |item| some(item, path), &mut rule.paths)?;
@@ -169,23 +158,40 @@ fn rule(mut table: Table<'_>, number: usize, layer: Layer) -> Result<Typed<'_, R
     Ok(Typed { value: rule, spot })
 }
 
-/// One or more values; an empty list would match nothing.
-fn some<'t, T>(
-    item: Item<'t>,
-    parse: impl Fn(Item<'t>) -> Result<T, ConfigError>,
-) -> Result<Vec<T>, ConfigError> {
-    let spot = item.spot();
-    let all: Vec<T> = item.one_or_more()?.into_iter().map(parse).collect::<Result<_, _>>()?;
-    match all.is_empty() {
-        true => {
-            Err(spot.fail("an empty list matches nothing, so the rule never would").help("leave the key out"))
-        }
-        false => Ok(all),
+/// A rule about every request to a host.
+fn every_request(number: usize, host: HostPattern, action: Allow, source: Source) -> Rule {
+    Rule {
+        name: format!("http #{number} {host}").into(),
+        host,
+        ports: Vec::new(),
+        methods: Methods::EVERY,
+        paths: Vec::new(),
+        processes: Vec::new(),
+        users: Vec::new(),
+        listeners: Vec::new(),
+        action,
+        reason: None,
+        source,
     }
 }
 
+/// One or more values; an empty list would match nothing.
+fn some<'t, T>(
+    item: Item<'t>,
+    parse: impl Fn(&Item<'t>) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    let spot = item.spot();
+    let all: Vec<T> = item.one_or_more()?.iter().map(parse).collect::<Result<_, _>>()?;
+    if all.is_empty() {
+        return Err(spot
+            .fail("an empty list matches nothing, so the rule never would")
+            .help("leave the key out"));
+    }
+    Ok(all)
+}
+
 /// Words that are shown in logs and answers.
-fn words(item: Item<'_>) -> Result<Arc<str>, ConfigError> {
+fn words(item: &Item<'_>) -> Result<Arc<str>, ConfigError> {
     let text = item.str()?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         return Err(item.fail("these words are empty or have control characters in them"));
@@ -195,7 +201,7 @@ fn words(item: Item<'_>) -> Result<Arc<str>, ConfigError> {
 
 fn methods(item: Item<'_>) -> Result<Methods, ConfigError> {
     let mut methods = Methods::default();
-    for word in some(item, |item| Ok((item.spot(), item.string()?)))? {
+    for word in some(item, |item| Ok((item.spot(), item.str()?.to_owned())))? {
         match word {
             (_, word) if word == "read" => methods.read = true,
             (_, word) if word == "write" => methods.write = true,
@@ -227,7 +233,7 @@ fn no_method(spot: Spot<'_>, word: &str) -> ConfigError {
     }
 }
 
-fn path(item: Item<'_>) -> Result<PathPattern, ConfigError> {
+fn path(item: &Item<'_>) -> Result<PathPattern, ConfigError> {
     let text = item.str()?;
     PathPattern::parse(text).map_err(|error| {
         let help = error.suggestion.map(|meant| format!("write \"{meant}\""));
@@ -236,7 +242,7 @@ fn path(item: Item<'_>) -> Result<PathPattern, ConfigError> {
 }
 
 /// The kernel keeps 15 bytes of a process's name (proc(5), comm).
-fn process(item: Item<'_>) -> Result<Arc<str>, ConfigError> {
+fn process(item: &Item<'_>) -> Result<Arc<str>, ConfigError> {
     let text = item.str()?;
     if text.len() <= 15 && !text.is_empty() {
         return Ok(text.into());
@@ -249,11 +255,11 @@ fn process(item: Item<'_>) -> Result<Arc<str>, ConfigError> {
     }
 }
 
-fn uid(item: Item<'_>) -> Result<u32, ConfigError> {
+fn uid(item: &Item<'_>) -> Result<u32, ConfigError> {
     item.number(0..=u64::from(u32::MAX)).map(|uid| uid as u32)
 }
 
-fn listener(item: Item<'_>) -> Result<Arc<str>, ConfigError> {
+fn listener(item: &Item<'_>) -> Result<Arc<str>, ConfigError> {
     let address: ListenAddress = item.str()?.parse().map_err(|message: String| item.fail(message))?;
     Ok(address.to_string().into())
 }

@@ -149,6 +149,8 @@ pub(super) fn plain() -> Script {
         truth: Call {
             response_id: Some("msg_demo_plain".into()),
             messages_count: Some(1),
+            tools_count: Some(0),
+            system_bytes: Some(0),
             usage: Usage {
                 input: Some(11),
                 cache_read: Some(0),

@@ -76,6 +76,8 @@ pub(super) fn plain() -> Script {
         truth: Call {
             response_id: Some("demo-gemini-plain".into()),
             messages_count: Some(1),
+            tools_count: Some(0),
+            system_bytes: Some(0),
             usage: Usage { input: Some(7), output: Some(3), ..Usage::default() },
             stop_reason: Some("MAX_TOKENS".into()),
             cost_pico_usd: Some(cost(&[(7, INPUT), (3, OUTPUT)])),

@@ -85,6 +85,7 @@ pub(super) fn plain() -> Script {
         truth: Call {
             response_id: Some("chatcmpl-demo-plain".into()),
             messages_count: Some(2),
+            tools_count: Some(0),
             system_bytes: Some(19),
             usage: Usage {
                 input: Some(21),

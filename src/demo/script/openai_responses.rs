@@ -129,6 +129,8 @@ pub(super) fn plain() -> Script {
         truth: Call {
             response_id: Some("resp_demo_plain".into()),
             messages_count: Some(1),
+            tools_count: Some(0),
+            system_bytes: Some(0),
             usage: Usage {
                 input: Some(14),
                 cache_read: Some(0),

@@ -18,8 +18,8 @@ pub(super) struct Decoding {
 }
 
 impl Decoding {
-    pub(super) fn new(content_encoding: Option<&[u8]>) -> Self {
-        let value = content_encoding.unwrap_or_default();
+    /// For a body with this value of Content-Encoding; empty where there is none.
+    pub(super) fn new(value: &[u8]) -> Self {
         let decoder = parse_content_encoding(value).ok().map(Decoder::new);
         let name = String::from_utf8_lossy(&value[..value.len().min(64)]);
         let off = decoder.is_none().then(|| format!("unsupported content coding: {name}"));

@@ -22,6 +22,8 @@ pub(super) enum Observer {
 pub(super) struct Metered {
     framing: Framing,
     feed: Feed,
+    /// As the head says it, for errors inside the answer.
+    request_id: Option<String>,
 }
 
 /// The meter, and what was wrong with events on the way to it.
@@ -47,6 +49,8 @@ pub(super) struct Failed {
 enum Framing {
     /// Not known before the first byte.
     Sniff(Api),
+    /// Sound, pictures and the like: nothing to read.
+    Opaque,
     Sse(sse::Scanner),
     Lines(ndjson::Scanner),
     Documents,
@@ -63,7 +67,7 @@ impl Observer {
         let framed = !one_document || detected.stream == Some(true);
         let meter = Meter::new(detected.provider, detected.api, framed, cap);
         let feed = Feed { meter, stray: false, flaw: None };
-        Self::Call(Box::new(Metered { framing, feed }))
+        Self::Call(Box::new(Metered { framing, feed, request_id: head.error().request_id }))
     }
 
     pub(super) fn of_failure(head: &TapHead<'_>) -> Self {
@@ -90,7 +94,7 @@ impl Observer {
 
     pub(super) fn take_errors(&mut self) -> Vec<OriginError> {
         match self {
-            Self::Call(metered) => metered.feed.meter.take_errors(),
+            Self::Call(metered) => metered.take_errors(),
             Self::Failure(failed) if failed.reader.complete() => failed.tell().into_iter().collect(),
             Self::Failure(_) => Vec::new(),
         }
@@ -109,14 +113,18 @@ impl Observer {
 }
 
 impl Metered {
-    fn read(&mut self, piece: &[u8], at_us: u64) -> Result<(), String> {
+    fn read(&mut self, mut piece: &[u8], at_us: u64) -> Result<(), String> {
         if let Framing::Sniff(api) = self.framing {
-            let Some(&first) = piece.trim_ascii_start().first() else { return Ok(()) };
+            piece = piece.trim_ascii_start();
+            let Some(&first) = piece.first() else { return Ok(()) };
             self.framing = Framing::by_first_byte(first, api);
+            if !matches!(self.framing, Framing::Documents) {
+                self.feed.meter.frame();
+            }
         }
-        let Self { framing, feed } = self;
+        let Self { framing, feed, .. } = self;
         match framing {
-            Framing::Sniff(_) => {}
+            Framing::Sniff(_) | Framing::Opaque => {}
             Framing::Sse(scanner) => scanner.push(piece, &mut |token| feed.sse(token, at_us)),
             Framing::Lines(scanner) => scanner.push(piece, &mut |token| feed.line(token, at_us)),
             Framing::Documents => feed.meter.document(piece, at_us).map_err(|error| error.to_string())?,
@@ -127,20 +135,28 @@ impl Metered {
 
     fn end(mut self, facts: RequestFacts, complete: bool, at_us: u64) -> TapReport {
         let late = self.finish(complete, at_us);
-        let Feed { mut meter, flaw, .. } = self.feed;
-        let errors = meter.take_errors();
+        let errors = self.take_errors();
+        let Feed { meter, flaw, .. } = self.feed;
         let calls = meter.end(facts, complete, at_us);
         let exact = calls.iter().any(|call| call.usage_state == UsageState::Final);
         TapReport { calls, errors, decoded: None, off: late.or(flaw.filter(|_| !exact)) }
     }
 
+    fn take_errors(&mut self) -> Vec<OriginError> {
+        let mut errors = self.feed.meter.take_errors();
+        for error in &mut errors {
+            error.request_id = error.request_id.take().or_else(|| self.request_id.clone());
+        }
+        errors
+    }
+
     /// What lacks its end is complete now, if the body is; what a cut left behind is no flaw.
     fn finish(&mut self, complete: bool, at_us: u64) -> Option<String> {
-        let Self { framing, feed } = self;
+        let Self { framing, feed, .. } = self;
         let before = feed.flaw.clone();
         let mut late = None;
         match framing {
-            Framing::Sniff(_) | Framing::Frames(_) => {}
+            Framing::Sniff(_) | Framing::Opaque | Framing::Frames(_) => {}
             Framing::Sse(scanner) => {
                 scanner.finish(&mut |token| feed.sse(token, at_us));
                 feed.end_stray();
@@ -210,6 +226,10 @@ impl Framing {
             | b"application/stream+json" => Self::Lines(ndjson::Scanner::default()),
             b"application/vnd.amazon.eventstream" => Self::Frames(Messages::new(cap)),
             b"application/json" => Self::Documents,
+            b"application/octet-stream" => Self::Opaque,
+            other if [&b"audio/"[..], b"image/", b"video/"].iter().any(|kind| other.starts_with(kind)) => {
+                Self::Opaque
+            }
             _ => Self::Sniff(api),
         }
     }

@@ -12,9 +12,12 @@ pub struct RequestTap {
 }
 
 impl RequestTap {
-    /// A tap for one request.
+    /// A tap for one request; `content_encoding` is the field's value.
     pub fn new(detected: &Detected, content_encoding: Option<&[u8]>) -> Self {
-        Self { decoding: Decoding::new(content_encoding), reader: RequestReader::new(detected) }
+        Self {
+            decoding: Decoding::new(content_encoding.unwrap_or_default()),
+            reader: RequestReader::new(detected),
+        }
     }
 
     /// Body bytes as they are on the wire, framing removed.

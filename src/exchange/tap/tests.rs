@@ -30,10 +30,10 @@ fn run(
     let head = TapHead {
         status: fixture.status,
         content_type: Some(fixture.content_type.as_bytes()),
-        content_encoding: encoding,
+        content_encoding: encoding.unwrap_or_default().into(),
         ..TapHead::default()
     };
-    let mut tap = Tap::new(&detected, head, CAP);
+    let mut tap = Tap::new(&detected, &head, CAP);
     let mut request = RequestTap::new(&detected, None);
     request.push(fixture.request.as_bytes());
     tap.set_request_facts(request.end(true));
@@ -176,7 +176,7 @@ fn first_token_is_the_first_generated_content_of_a_stream() {
     let until = fixture.body.find("thinking_delta").expect("there");
     let detected = detected(fixture.url);
     let head = TapHead { status: 200, content_type: Some(b"text/event-stream"), ..TapHead::default() };
-    let mut tap = Tap::new(&detected, head, CAP);
+    let mut tap = Tap::new(&detected, &head, CAP);
     tap.push(&fixture.body.as_bytes()[..until], 10);
     tap.push(&fixture.body.as_bytes()[until..], 20);
     assert_eq!(tap.end(true, 30).calls[0].first_token_us, Some(20));
@@ -258,10 +258,37 @@ fn p24_a_terminal_event_of_megabytes_is_read_within_the_bound() {
 }
 
 #[test]
+fn p24_tool_calls_without_end_are_kept_within_the_bound() {
+    let arguments = "x".repeat(100_000);
+    let call =
+        format!(r#"{{"id":"c","type":"function","function":{{"name":"f","arguments":"{arguments}"}}}}"#);
+    let calls = vec![call.as_str(); 1000].join(",");
+    let body = format!(
+        r#"{{"choices":[{{"message":{{"tool_calls":[{calls}]}},"finish_reason":"tool_calls"}}],"usage":{{"prompt_tokens":1}}}}"#
+    );
+    let head = TapHead { status: 200, content_type: Some(b"application/json"), ..TapHead::default() };
+    let mut tap = Tap::new(&detected("api.openai.com/v1/chat/completions"), &head, CAP);
+    body.as_bytes().chunks(16 << 10).for_each(|piece| tap.push(piece, 1));
+    let report = tap.end(true, 2);
+    let call = &report.calls[0];
+    let kept: usize =
+        call.tool_calls.iter().filter_map(|tool| tool.arguments.as_ref()).map(String::len).sum();
+    assert!(kept <= CAP / 4, "{kept}");
+    assert_eq!((call.usage.input, report.off), (Some(1), None));
+}
+
+#[test]
+fn several_content_encoding_fields_are_one_list() {
+    let fields = [(&b"Content-Encoding"[..], &b"deflate"[..]), (b"content-encoding", b"gzip")];
+    let head = TapHead::from_fields(200, fields.into_iter());
+    assert_eq!(&head.content_encoding[..], b"deflate,gzip");
+}
+
+#[test]
 fn errors_in_a_stream_are_told_at_once() {
     let detected = detected("api.anthropic.com/v1/messages");
     let head = TapHead { status: 200, content_type: Some(b"text/event-stream"), ..TapHead::default() };
-    let mut tap = Tap::new(&detected, head, CAP);
+    let mut tap = Tap::new(&detected, &head, CAP);
     let event = br#"data: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
     tap.push(event, 5);
     assert_eq!(tap.take_errors()[0].kind.as_deref(), Some("overloaded_error"), "before the line has ended");
@@ -281,7 +308,7 @@ fn a_failed_call_is_a_call_with_an_error_and_without_counts() {
         (b"retry-after-ms", b"1500"),
     ];
     let head = TapHead::from_fields(429, fields.into_iter());
-    let mut tap = Tap::new(&detected, head, CAP);
+    let mut tap = Tap::new(&detected, &head, CAP);
     tap.push(br#"{"error":{"message":"slow down","type":"requests","code":"rate_limit_exceeded"}}"#, 5);
     let told = tap.take_errors();
     assert_eq!(told.len(), 1, "as soon as it is known");
@@ -303,11 +330,11 @@ fn a_failed_call_is_a_call_with_an_error_and_without_counts() {
 
 #[test]
 fn any_4xx_or_5xx_is_an_error_even_without_a_body() {
-    let mut tap = Tap::errors_only(TapHead { status: 503, ..TapHead::default() });
+    let mut tap = Tap::errors_only(&TapHead { status: 503, ..TapHead::default() });
     tap.push(b"", 1);
     let report = tap.end(true, 2);
     assert_eq!((report.calls.len(), report.errors.len(), report.errors[0].status), (0, 1, Some(503)));
-    let redirect = Tap::errors_only(TapHead { status: 302, ..TapHead::default() }).end(true, 2);
+    let redirect = Tap::errors_only(&TapHead { status: 302, ..TapHead::default() }).end(true, 2);
     assert!(redirect.errors.is_empty());
 }
 
@@ -340,7 +367,7 @@ fn framed(url: &str, body: &[u8]) -> TapReport {
         content_type: Some(b"application/vnd.amazon.eventstream"),
         ..TapHead::default()
     };
-    let mut tap = Tap::new(&detected(url), head, CAP);
+    let mut tap = Tap::new(&detected(url), &head, CAP);
     body.chunks(5).for_each(|piece| tap.push(piece, 1));
     tap.end(true, 2)
 }

@@ -71,7 +71,9 @@ static USAGE_OBJECT: Shape<Field> = Shape::object(&[
     ("completion_tokens_details", &OUTPUT_DETAILS),
     ("prompt_cache_hit_tokens", &Shape::value(Field::Count(Count::CacheHit), 0)),
     ("reasoning_tokens", &Shape::value(Field::Count(Count::Reasoning), 0)),
-    ("citation_tokens", &Shape::value(Field::Count(Count::ExtraInput), 0)),
+    ("cached_tokens", &Shape::value(Field::Count(Count::CacheHit), 0)),
+    ("cached_prompt_text_tokens", &Shape::value(Field::Count(Count::CacheHit), 0)),
+    ("citation_tokens", &Shape::value(Field::Count(Count::ExtraOutput), 0)),
     ("service_tier", &Shape::value(Field::Tier, NAME)),
     ("cost", &Shape::value(Field::Cost, 0)),
 ])

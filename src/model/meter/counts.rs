@@ -10,14 +10,16 @@ use crate::model::usage::Usage;
 pub(super) enum Count {
     Input,
     CacheRead,
-    /// DeepSeek's own name for cache reads.
+    /// Cache reads under another name, where the usual one is missing (DeepSeek, Moonshot, older xAI).
     CacheHit,
     CacheWrite,
     CacheWrite5m,
     CacheWrite1h,
-    /// Input on top of the prompt (Gemini's tool use, Perplexity's citations).
+    /// Input on top of the prompt (Gemini's tool use).
     ExtraInput,
     Output,
+    /// Output on top of the completion (Perplexity's citations).
+    ExtraOutput,
     Reasoning,
     /// Input and output as billed, where the provider also says what was used (Cohere).
     BilledInput,
@@ -57,18 +59,19 @@ impl Counts {
         let excluded = Excluded::by(provider, api);
         let reasoning = self.get(Count::Reasoning);
         let cache_read = self.get(Count::CacheRead).or(self.get(Count::CacheHit));
-        let lifetimes = sum([self.get(Count::CacheWrite5m), self.get(Count::CacheWrite1h)]);
+        let lifetimes = sum([self.get(Count::CacheWrite5m), self.get(Count::CacheWrite1h), None]);
         let cache_write = self.get(Count::CacheWrite).or(lifetimes);
         let cache = if excluded.cache { [cache_read, cache_write] } else { [None, None] };
         let input = self.get(Count::Input).or(self.get(Count::BilledInput));
         let output = self.get(Count::Output).or(self.get(Count::BilledOutput));
+        let thought = if excluded.reasoning { reasoning } else { None };
         Usage {
             input: plus(input, [cache[0], cache[1], self.get(Count::ExtraInput)]),
             cache_read,
             cache_write,
             cache_write_5m: self.get(Count::CacheWrite5m),
             cache_write_1h: self.get(Count::CacheWrite1h),
-            output: if excluded.reasoning { sum([output, reasoning]) } else { output },
+            output: sum([output, thought, self.get(Count::ExtraOutput)]),
             reasoning,
         }
     }
@@ -92,7 +95,7 @@ impl Excluded {
 }
 
 /// The sum of what is known, `None` when nothing is.
-fn sum(parts: [Option<u64>; 2]) -> Option<u64> {
+fn sum(parts: [Option<u64>; 3]) -> Option<u64> {
     parts.into_iter().flatten().reduce(u64::saturating_add)
 }
 

@@ -106,6 +106,8 @@ pub(super) struct ErrorPart {
 /// What an event held.
 #[derive(Debug, Default)]
 pub(super) struct Event {
+    /// Something below was set that takes more than a few stores to forget.
+    owns: bool,
     /// What kind of event it is: what its document says, else its name in the framing.
     pub(super) kind: String,
     name: String,
@@ -149,14 +151,17 @@ impl Event {
         if self.kind.is_empty() { &self.name } else { &self.kind }
     }
 
-    /// Forgets everything, keeping buffers.
+    /// Forgets everything, keeping buffers. Most events carry a few counts and nothing that owns memory.
     pub(super) fn clear(&mut self) {
-        let (mut kind, mut name, mut tools) =
-            (std::mem::take(&mut self.kind), std::mem::take(&mut self.name), std::mem::take(&mut self.tools));
-        kind.clear();
-        name.clear();
-        tools.clear();
-        *self = Self { kind, name, tools, ..Self::default() };
+        self.kind.clear();
+        self.name.clear();
+        self.index = None;
+        self.usage = false;
+        self.choices = 0;
+        if self.owns {
+            let (kind, name) = (std::mem::take(&mut self.kind), std::mem::take(&mut self.name));
+            *self = Self { kind, name, ..Self::default() };
+        }
     }
 
     #[inline]
@@ -165,11 +170,13 @@ impl Event {
             Value::Text(text) => self.text(field, text, progress),
             Value::Number(number) => match field {
                 Field::Cost => progress.cost_usd = number.float(),
-                Field::ErrorCode => self.error.code = number.text().map(str::to_owned),
-                Field::FlatCode => self.flat.code = number.text().map(str::to_owned),
+                Field::ErrorCode | Field::FlatCode => self.error_code(field, number.text()),
                 _ => number.count().map_or((), |count| self.count(field, count, progress)),
             },
-            Value::Bool(flag) if field == Field::Done => self.done = flag,
+            Value::Bool(flag) if field == Field::Done => {
+                self.owns = true;
+                self.done = flag;
+            }
             Value::Bool(_) | Value::Null => {}
         }
     }
@@ -177,6 +184,7 @@ impl Event {
     fn text(&mut self, field: Field, text: Text<'_>, progress: &mut Progress) {
         if text.len == 0 {
             if field == Field::Arguments {
+                self.owns = true;
                 self.tool.arguments.get_or_insert_default();
             }
             return;
@@ -191,6 +199,7 @@ impl Event {
             Field::Model => set(&mut progress.call.model, text),
             Field::Tier => set(&mut progress.call.service_tier, text),
             Field::Arguments => {
+                self.owns = true;
                 progress.generated();
                 let kept = self.hold(text, progress);
                 self.tool.arguments.get_or_insert_default().push_str(&kept);
@@ -200,6 +209,7 @@ impl Event {
     }
 
     fn rare_text(&mut self, field: Field, text: Text<'_>, progress: &mut Progress) {
+        self.owns = true;
         let owned = || Some(text.lossy().into_owned());
         match field {
             Field::FallbackModel => progress.fallback_model = owned(),
@@ -226,6 +236,14 @@ impl Event {
         }
     }
 
+    /// Some providers number their errors.
+    fn error_code(&mut self, field: Field, code: Option<&str>) {
+        self.owns = true;
+        let error = if field == Field::ErrorCode { &mut self.error } else { &mut self.flat };
+        error.code = code.map(str::to_owned);
+    }
+
+    #[inline]
     fn count(&mut self, field: Field, count: u64, progress: &mut Progress) {
         match field {
             Field::Count(which) => {
@@ -250,6 +268,7 @@ impl Event {
     }
 
     pub(super) fn open(&mut self, field: Field) {
+        self.owns |= matches!(field, Field::Error | Field::Tool | Field::Iteration | Field::CacheTtlCount);
         match field {
             Field::Error => self.error = ErrorPart::default(),
             Field::Choice => {
@@ -265,9 +284,7 @@ impl Event {
 
     pub(super) fn close(&mut self, field: Field, raw: Option<Text<'_>>, progress: &mut Progress) {
         match field {
-            Field::Usage => {
-                progress.usage_json = raw.filter(|raw| !raw.clipped).map(|raw| raw.lossy().into_owned())
-            }
+            Field::Usage => progress.usage_object(raw),
             Field::Error => self.error.seen = self.error.says_something(),
             Field::Choice => self.end_choice(progress),
             Field::Tool => self.end_tool(),

@@ -77,7 +77,11 @@ static ERROR: Shape<Field> = Shape::object(&[
 .keeping(MESSAGE);
 
 fn apply_generate(event: &mut Event, progress: &mut Progress) {
-    event.tools.drain(..).for_each(|part| progress.tool(part));
+    // Vertex may stream arguments: parts without a name continue the call before them.
+    for part in event.tools.drain(..).filter(|part| part.name.is_some() || part.arguments.is_some()) {
+        progress.generated();
+        progress.tools.merge(part);
+    }
     progress.stop(event.stop_detail.take());
     let whole = event.usage && !progress.framed;
     if whole || (progress.counts.any() && progress.call.stop_reason.is_some()) {

@@ -4,6 +4,8 @@ use crate::model::api::Api;
 use crate::model::request::RequestFacts;
 use crate::model::usage::{Call, OriginError, UsageState};
 
+use crate::wire::json::Text;
+
 use super::counts::Counts;
 use super::event::{ErrorPart, Event, Iteration};
 use super::tools::{ToolPart, Tools};
@@ -59,6 +61,14 @@ impl Progress {
         if self.framed && self.first_token_us.is_none() {
             self.first_token_us = Some(self.now_us);
         }
+    }
+
+    /// The provider's usage object, which some repeat with every event.
+    pub(super) fn usage_object(&mut self, raw: Option<Text<'_>>) {
+        let Some(raw) = raw.filter(|raw| !raw.clipped) else { return };
+        let kept = self.usage_json.get_or_insert_default();
+        kept.clear();
+        kept.push_str(&raw.lossy());
     }
 
     pub(super) fn stop(&mut self, reason: Option<String>) {
@@ -158,5 +168,5 @@ fn answered_by(iterations: &[Iteration]) -> Option<String> {
 /// USD as the provider said it, in pico-USD.
 fn pico_usd(usd: f64) -> Option<i64> {
     let pico = (usd * 1e12).round();
-    (pico >= 0.0 && pico < 9e18).then_some(pico as i64)
+    (0.0..9e18).contains(&pico).then_some(pico as i64)
 }

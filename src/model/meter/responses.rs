@@ -75,6 +75,7 @@ static USAGE_OBJECT: Shape<Field> = Shape::object(&[
 
 static INPUT_DETAILS: Shape<Field> = Shape::object(&[
     ("cached_tokens", &Shape::value(Field::Count(Count::CacheRead), 0)),
+    ("cache_read_input_tokens", &Shape::value(Field::Count(Count::CacheHit), 0)),
     ("cache_write_tokens", &Shape::value(Field::Count(Count::CacheWrite), 0)),
 ]);
 

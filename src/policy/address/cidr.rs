@@ -49,10 +49,8 @@ impl Cidr {
 
 impl fmt::Display for Cidr {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.is_single() {
-            true => write!(out, "{}", self.address),
-            false => write!(out, "{}/{}", self.address, self.bits),
-        }
+        write!(out, "{}", self.address)?;
+        if self.is_single() { Ok(()) } else { write!(out, "/{}", self.bits) }
     }
 }
 

@@ -15,10 +15,7 @@ pub(super) fn lowered<'b>(raw: &[u8], buffer: &'b mut [u8; LONGEST]) -> Result<&
     let name = buffer.get_mut(..raw.len()).ok_or(HostError::TooLong)?;
     name.copy_from_slice(raw);
     name.make_ascii_lowercase();
-    match name.is_ascii() {
-        true => core::str::from_utf8(name).map_err(|_| HostError::NotAscii),
-        false => Err(HostError::NotAscii),
-    }
+    core::str::from_utf8(name).ok().filter(|name| name.is_ascii()).ok_or(HostError::NotAscii)
 }
 
 /// Whether the last label is a number, so that the whole must be an IPv4 address (WHATWG URL, "ends in a number").

@@ -45,6 +45,14 @@ impl PathPattern {
         &self.text
     }
 
+    /// The segments before the first wildcard, decoded.
+    pub(crate) fn literal_prefix(&self) -> impl Iterator<Item = &[u8]> {
+        self.segments.iter().map_while(|segment| match segment {
+            Segment::Literal(literal) => Some(&**literal),
+            _ => None,
+        })
+    }
+
     /// Whether the pattern matches the whole path.
     pub fn matches(&self, path: Normal<'_>) -> bool {
         path.raw != b"*" && matches(&self.segments, path.raw)

@@ -72,6 +72,11 @@ impl FromStr for StatusRange {
 }
 
 impl Filter {
+    /// Whether rows of this source can be filtered like that.
+    pub fn check(&self, source: Source) -> Result<()> {
+        self.condition(source).map(drop)
+    }
+
     /// The condition with its values, which are numbered from `?4` on; always true where nothing is filtered.
     pub(super) fn condition(&self, source: Source) -> Result<(String, Vec<Value>)> {
         let mut condition = Condition::default();

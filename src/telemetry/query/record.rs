@@ -53,6 +53,20 @@ impl Record {
         }
     }
 
+    /// A column of bytes.
+    pub fn bytes(&self, name: &str) -> Option<&[u8]> {
+        match self.get(name) {
+            Value::Blob(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The first field of this name among the request's headers, where they were stored.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let fields: Vec<(String, String)> = serde_json::from_str(self.text("request_headers")).ok()?;
+        fields.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
     /// The row as one line of JSON.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).expect("texts and numbers have a JSON form")

@@ -108,6 +108,8 @@ pub struct LearnRow {
     pub allowed: i64,
     /// Requests that policy refused.
     pub denied: i64,
+    /// Connections whose TLS was passed through.
+    pub spliced: i64,
 }
 
 const SUMS: &str = "count(c.call_id), count(c.error_type), coalesce(sum(c.usage_state = 'partial'), 0), \
@@ -185,7 +187,8 @@ impl Reader {
     /// Every kind of request that was seen, with counts, by host, path and method.
     pub fn learn_rows(&self, since: Option<i64>, session: Option<&str>) -> Result<Vec<LearnRow>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT host, port, method, path, sum(decision <> 'denied'), sum(decision = 'denied') FROM net_events \
+            "SELECT host, port, method, path, sum(decision <> 'denied'), sum(decision = 'denied'), \
+             sum(decision = 'spliced') FROM net_events \
              WHERE host IS NOT NULL AND port IS NOT NULL AND started_at >= coalesce(?1, started_at) \
              AND session_id = coalesce(?2, session_id) GROUP BY 1, 2, 4, 3 ORDER BY 1, 2, 4, 3",
         )?;
@@ -197,6 +200,7 @@ impl Reader {
                 path: row.get(3)?,
                 allowed: row.get(4)?,
                 denied: row.get(5)?,
+                spliced: row.get(6)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -11,9 +11,17 @@ const MAX_SESSION_ID: usize = 32;
 
 mod extension {
     pub(super) const SERVER_NAME: u16 = 0;
+    pub(super) const SUPPORTED_GROUPS: u16 = 10;
+    pub(super) const EC_POINT_FORMATS: u16 = 11;
+    pub(super) const SIGNATURE_ALGORITHMS: u16 = 13;
     pub(super) const ALPN: u16 = 16;
+    pub(super) const COMPRESS_CERTIFICATE: u16 = 27;
     pub(super) const SUPPORTED_VERSIONS: u16 = 43;
+    pub(super) const PSK_MODES: u16 = 45;
+    pub(super) const SIGNATURE_ALGORITHMS_CERT: u16 = 50;
+    pub(super) const KEY_SHARE: u16 = 51;
     pub(super) const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
+    pub(super) const RENEGOTIATION_INFO: u16 = 0xff01;
 }
 
 /// A reader of one ClientHello message.
@@ -54,7 +62,9 @@ enum Item {
     ExtensionsLength,
     ExtensionType,
     ExtensionLength(u16),
-    /// Content of an extension that nobody here asks about.
+    /// Length of the one vector that fills an extension.
+    VectorLength,
+    /// Content that nobody here asks about.
     Opaque,
     NamesLength,
     NameType,
@@ -155,6 +165,8 @@ impl Message {
     fn advance_inside(&mut self, item: Item, value: usize) -> Result<(), HelloError> {
         match item {
             Item::NamesLength | Item::ProtocolsLength | Item::VersionsLength => self.list(item, value),
+            Item::VectorLength if self.at + value != self.extension_end => Err(HelloError::BadLength),
+            Item::VectorLength => self.enter_inside(Item::Opaque, value),
             Item::NameType if value != 0 => Err(HelloError::NameType),
             Item::NameType if self.facts.name_len != 0 => Err(HelloError::TwoNames),
             Item::NameType => self.enter_inside(Item::NameLength, 2),
@@ -226,6 +238,14 @@ impl Message {
             extension::SERVER_NAME => self.enter_inside(Item::NamesLength, 2),
             extension::ALPN => self.enter_inside(Item::ProtocolsLength, 2),
             extension::SUPPORTED_VERSIONS => self.enter_inside(Item::VersionsLength, 1),
+            extension::SUPPORTED_GROUPS
+            | extension::SIGNATURE_ALGORITHMS
+            | extension::SIGNATURE_ALGORITHMS_CERT
+            | extension::KEY_SHARE => self.enter_inside(Item::VectorLength, 2),
+            extension::EC_POINT_FORMATS
+            | extension::COMPRESS_CERTIFICATE
+            | extension::PSK_MODES
+            | extension::RENEGOTIATION_INFO => self.enter_inside(Item::VectorLength, 1),
             _ => Ok(()),
         }
     }

@@ -64,7 +64,12 @@ impl<T: Copy> Shape<T> {
     /// The shape of a member.
     #[inline]
     pub(super) fn member(&self, key: &[u8]) -> Option<&'static Self> {
-        self.members.iter().find(|(name, _)| name.as_bytes() == key).map(|&(_, shape)| shape)
+        let first = key.first();
+        let named = |(name, _): &&(&str, _)| {
+            let name = name.as_bytes();
+            name.len() == key.len() && name.first() == first && name == key
+        };
+        self.members.iter().find(named).map(|&(_, shape)| shape)
     }
 
     /// How much of a scalar here is kept, `None` where nobody asks.

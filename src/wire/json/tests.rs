@@ -47,12 +47,14 @@ fn skim(pieces: &[&[u8]]) -> (Result<(), JsonError>, Vec<String>) {
     (result, told.0)
 }
 
-/// The naive twin: what a walk over serde_json's tree tells. Sorts nothing: the generator keeps one key per object.
+/// The naive twin: what a walk over `serde_json`'s tree tells. Sorts nothing: the generator keeps one key per object.
 fn walk(tag: Tag, value: &serde_json::Value, told: &mut Vec<String>) {
     match value {
         serde_json::Value::Array(items) => {
             told.push(format!("{tag:?} open"));
-            items.iter().for_each(|item| walk(Tag::Item, item, told));
+            for item in items {
+                walk(Tag::Item, item, told);
+            }
             told.push(format!("{tag:?} close"));
         }
         serde_json::Value::Object(members) => {
@@ -113,7 +115,8 @@ fn escaped(text: &str) -> String {
             out.push(character);
         } else {
             let mut units = [0; 2];
-            character.encode_utf16(&mut units).iter().for_each(|unit| out += &format!("\\u{unit:04X}"));
+            let units = character.encode_utf16(&mut units).iter();
+            out.extend(units.map(|unit| format!("\\u{unit:04X}")));
         }
     }
     out
@@ -155,6 +158,16 @@ proptest! {
         text[place] = put;
         let strict = serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok();
         prop_assert_eq!(skim(&cut(&text, &cuts)).0.is_ok(), strict, "{}", String::from_utf8_lossy(&text));
+    }
+
+    #[test]
+    fn the_fast_search_finds_what_the_naive_one_finds(
+        bytes in prop::collection::vec(prop::sample::select(&b"ab!#[]\x21\x23\x5b\x5d\xa2\xdc\"\\"[..]), 0..80),
+        from in 0usize..80,
+    ) {
+        let bytes = &bytes[from.min(bytes.len())..];
+        let naive = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        prop_assert_eq!(quote_or_backslash(bytes), naive);
     }
 
     #[test]

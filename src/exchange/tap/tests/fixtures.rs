@@ -237,6 +237,48 @@ data: [DONE]
         truth: &["other openai.chat | q v | in 5 read - write -/-/- out 2 think - | final | stop - |  | -"],
     },
     Fixture {
+        name: "perplexity bills thoughts and citations on top",
+        url: "api.perplexity.ai/chat/completions",
+        status: 200,
+        content_type: JSON,
+        request: "{}",
+        body: r#"{"id":"p","model":"sonar","choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":5,"reasoning_tokens":100,"citation_tokens":1000}}"#,
+        truth: &[
+            "perplexity openai.chat | sonar p | in 10 read - write -/-/- out 1105 think 100 | final | stop - |  | -",
+        ],
+    },
+    Fixture {
+        name: "a stream that does not say what it is",
+        url: "gateway.example/v1/messages",
+        status: 200,
+        content_type: "text/plain",
+        request: "{}",
+        body: "\n data: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\",\"usage\":{\"input_tokens\":1,\"output_tokens\":1}}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\ndata: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}\n\ndata: {\"type\":\"message_stop\"}\n\n",
+        truth: &[
+            "other anthropic.messages | c m | in 1 read - write -/-/- out 2 think - | final | end_turn - |  | -",
+        ],
+    },
+    Fixture {
+        name: "speech",
+        url: "api.openai.com/v1/audio/speech",
+        status: 200,
+        content_type: "audio/mpeg",
+        request: r#"{"model":"tts"}"#,
+        body: "{\n[ID3",
+        truth: &["openai openai.audio | - - | in - read - write -/-/- out - think - | none | - - |  | -"],
+    },
+    Fixture {
+        name: "vertex streams arguments",
+        url: "aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/google/models/g:streamGenerateContent?alt=sse",
+        status: 200,
+        content_type: SSE,
+        request: "{}",
+        body: "data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\",\"willContinue\":true}}]}}]}\n\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"partialArgs\":[{\"jsonPath\":\"$.a\",\"numberValue\":1}],\"willContinue\":true}}]}}]}\n\ndata: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{}}]},\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":1,\"candidatesTokenCount\":1}}\n\n",
+        truth: &[
+            "google google.generate | - - | in 1 read - write -/-/- out 1 think - | final | STOP - | -:f([{\"jsonPath\":\"$.a\",\"numberValue\":1}]) | -",
+        ],
+    },
+    Fixture {
         name: "embeddings",
         url: "api.openai.com/v1/embeddings",
         status: 200,

@@ -1,0 +1,185 @@
+//! `tollgate log`, `usage` and `sessions` as a user types them, on a ledger that is being written.
+
+mod ledger_support;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use ledger_support::{Place, close, eventually, net, send};
+use tollgate::model::usage::{Call, Usage, UsageState};
+use tollgate::telemetry::event::{CallEvent, Decision, Event};
+use tollgate::telemetry::{Ledger, Sink};
+
+struct Bench {
+    place: Place,
+    ledger: Ledger,
+    sink: Sink,
+}
+
+impl Bench {
+    /// A ledger with one request that went well and called a model, and one that was refused.
+    fn new() -> Self {
+        let place = Place::new();
+        let ledger = place.open();
+        let sink = ledger.sender();
+        let id = send(&sink);
+        let call = Call {
+            provider: "anthropic",
+            api: "anthropic.messages",
+            model: Some("claude-x".into()),
+            usage: Usage { input: Some(1200), output: Some(34), ..Usage::default() },
+            usage_state: UsageState::Final,
+            stop_reason: Some("end_turn".into()),
+            cost_pico_usd: Some(12_340_000_000),
+            ..Call::default()
+        };
+        let call = CallEvent { exchange_id: id, started_at: 1_795_000_000_000_000, call };
+        sink.try_send(Event::Call(Box::new(call))).expect("room");
+        let mut refused = net(sink.next_exchange_id());
+        (refused.decision, refused.status, refused.rule) =
+            (Decision::Denied, Some(403), Some("no\x1b[2J".into()));
+        sink.try_send(Event::Net(Box::new(refused))).expect("room");
+        assert!(eventually(|| sink.written() == 3));
+        Self { place, ledger, sink }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        command.args(words).arg("--state-dir").arg(self.place.dir.path());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().expect("started")
+    }
+
+    fn stdout(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    fn json(&self, words: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.stdout(words)).expect("one JSON document")
+    }
+}
+
+#[test]
+fn log_shows_rows_to_people_and_to_programs() {
+    let bench = Bench::new();
+    let table = bench.stdout(&["log"]);
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(table.contains("api.example.com/") && table.contains("denied"), "{table}");
+    let lines = bench.stdout(&["log", "events", "--json"]);
+    let rows: Vec<serde_json::Value> =
+        lines.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    assert_eq!(
+        (rows.len(), rows[0]["decision"].as_str(), rows[1]["status"].as_i64()),
+        (2, Some("allowed"), Some(403))
+    );
+    let calls = bench.json(&["log", "calls", "--json", "--model", "claude*"]);
+    assert_eq!(
+        (calls["host"].as_str(), calls["input_tokens"].as_i64()),
+        (Some("api.example.com"), Some(1200))
+    );
+    assert_eq!(bench.stdout(&["log", "--json", "--decision", "denied"]).lines().count(), 1);
+    assert_eq!(bench.stdout(&["log", "--json", "-n", "1"]).lines().count(), 1);
+    assert_eq!(bench.stdout(&["log", "--json", "--since", "1h"]).lines().count(), 0);
+    close(bench.ledger);
+}
+
+#[test]
+fn p36_the_table_never_passes_control_bytes_on() {
+    let bench = Bench::new();
+    let table = bench.stdout(&["log"]);
+    assert!(!table.contains('\x1b') && table.contains("no\\u{1b}[2J"), "{table}");
+    close(bench.ledger);
+}
+
+#[test]
+fn log_follows_while_the_proxy_writes() {
+    let bench = Bench::new();
+    let mut child = bench
+        .command(&["log", "--follow", "--json", "--decision", "allowed"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut id = || -> Option<u64> {
+        let line = lines.next()?.ok()?;
+        serde_json::from_str::<serde_json::Value>(&line).ok()?["exchange_id"].as_u64()
+    };
+    let first = id();
+    let sent: Vec<_> = (0..3).map(|_| send(&bench.sink)).collect();
+    let followed: Vec<_> = (0..3).filter_map(|_| id()).collect();
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert!(first.is_some());
+    assert_eq!(followed, sent);
+    close(bench.ledger);
+}
+
+#[test]
+fn usage_and_sessions_add_up() {
+    let bench = Bench::new();
+    let usage = bench.json(&["usage", "--json"]);
+    assert_eq!((usage["by"].as_str(), usage["rows"][0]["key"].as_str()), (Some("model"), Some("claude-x")));
+    assert_eq!(usage["total"]["cost_pico_usd"], 12_340_000_000_i64);
+    for by in ["provider", "host", "process", "day", "session"] {
+        assert_eq!(bench.json(&["usage", "--json", "--by", by])["rows"][0]["calls"], 1, "{by}");
+    }
+    let priced = bench.json(&["usage", "--json", "--reprice"]);
+    assert!(priced["total"]["cost_pico_usd"].is_null(), "no table knows claude-x");
+    assert_eq!(
+        (priced["total"]["unpriced"].as_i64(), priced["rows"][0]["unpriced"].as_i64()),
+        (Some(1), Some(1))
+    );
+    let table = bench.stdout(&["usage"]);
+    assert!(table.contains("$0.0123") && table.contains("1_200") && table.contains("total"), "{table}");
+    let sessions = bench.json(&["sessions", "--json"]);
+    assert_eq!((sessions[0]["name"].as_str(), sessions[0]["requests"].as_i64()), (Some("test"), Some(2)));
+    assert!(bench.stdout(&["sessions"]).contains("test"));
+    close(bench.ledger);
+}
+
+#[test]
+fn lesson_43_backup_copies_a_ledger_that_is_being_written() {
+    let bench = Bench::new();
+    let to = bench.place.dir.path().join("copy.db");
+    bench.stdout(&["log", "backup", to.to_str().expect("text")]);
+    let copy = rusqlite::Connection::open(&to).expect("readable");
+    let rows: i64 = copy.query_row("SELECT count(*) FROM net_events", [], |row| row.get(0)).expect("counted");
+    assert_eq!(rows, 2);
+    assert_eq!(bench.run(&["log", "backup", to.to_str().expect("text")]).status.code(), Some(1));
+    close(bench.ledger);
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_the_right_code() {
+    let bench = Bench::new();
+    let cases: [(&[&str], i32, &str); 6] = [
+        (&["log", "--since", "yesterday"], 2, "--since"),
+        (&["log", "dns", "--status", "404"], 2, "status"),
+        (&["log", "backup"], 2, "file"),
+        (&["log", "events", "x"], 2, "FILE"),
+        (&["log", "--status", "many"], 2, "404"),
+        (&["usage", "--by", "moon"], 2, "moon"),
+    ];
+    for (words, code, hint) in cases {
+        let output = bench.run(words);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(code), 0), "{words:?}: {stderr}");
+        assert!(stderr.contains(hint), "{words:?}: {stderr}");
+    }
+    close(bench.ledger);
+    let empty = tempfile::tempdir().expect("temporary directory");
+    let output = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .args(["usage", "--db"])
+        .arg(empty.path().join("none.db"))
+        .output()
+        .expect("started");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no ledger at"));
+    assert_eq!(fs::read_dir(empty.path()).expect("listed").count(), 0, "reading makes nothing");
+}
