@@ -54,9 +54,7 @@ fn authority(settings: &Settings) -> Check {
 fn policy(settings: &Settings) -> Check {
     let files = &settings.policy;
     let loaded = config::policy::load(files.user.as_deref(), files.corp.as_deref());
-    let said = loaded.map(|loaded| {
-        if loaded.policy.allows_nothing() { "in order, and allows nothing" } else { "in order" }.to_owned()
-    });
+    let said = loaded.map(|loaded| format!("in order, digest {:.12}", loaded.policy.digest()));
     Check::of("policy", said, "mend the file; see `tollgate policy check`")
 }
 
