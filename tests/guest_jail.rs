@@ -314,3 +314,32 @@ fn a_terminal_stays_a_terminal() {
         assert!(String::from_utf8_lossy(&output.stdout).contains("yes"), "{output:?}");
     });
 }
+
+#[test]
+fn limits_of_the_command_are_its_own() {
+    as_each_user(|stage| {
+        let (soft, hard) =
+            nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("a limit");
+        assert_eq!(stage.sh("ulimit -Sn; ulimit -Hn").stdout, format!("{soft}\n{hard}\n"));
+    });
+}
+
+#[test]
+fn many_connections_at_once_are_carried_and_named() {
+    if program("python3").is_none() {
+        return;
+    }
+    let script = "import asyncio\nasync def main():\n  \
+        pairs = await asyncio.gather(*[asyncio.open_connection(f'192.0.2.{1 + n % 250}', 80) for n in range(400)])\n  \
+        for _, w in pairs: w.write(b'GET / HTTP/1.1\\r\\nHost: many.test\\r\\nConnection: close\\r\\n\\r\\n')\n  \
+        said = await asyncio.gather(*[r.read() for r, _ in pairs])\n  \
+        print(sum(b' 403 ' in text[:20] for text in said))\nasyncio.run(main())";
+    let stage = Stage::new(nix::unistd::geteuid().as_raw());
+    let output = stage.run(&["-q", "--", "python3", "-c", script]);
+    if String::from_utf8_lossy(&output.stderr).contains("namespaces") {
+        return skipped("a kernel that builds jails").unwrap_or(());
+    }
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "400\n", "{output:?}");
+    let named = "SELECT CAST(count(*) AS TEXT) FROM net_events WHERE host = 'many.test' AND process_name LIKE 'python%'";
+    assert_eq!(stage.column(named), ["400"]);
+}

@@ -16,7 +16,11 @@ const TOOLS: &[(&str, &str, &str)] = &[
     ("curl", "curl", "curl -sS $URL"),
     ("wget", "wget", "wget -q -O - $URL"),
     ("git", "git", "git ls-remote ${URL}repository"),
-    ("openssl", "openssl", "printf 'GET / HTTP/1.0\\r\\nHost: ok.test\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -servername ok.test -connect ok.test:443"),
+    (
+        "openssl",
+        "openssl",
+        "printf 'GET / HTTP/1.0\\r\\nHost: ok.test\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -servername ok.test -connect ok.test:443",
+    ),
     ("Python urllib", "python3", "python3 -c \"import urllib.request as r; r.urlopen('$URL').read()\""),
     ("Python requests", "python3", "python3 -c \"import requests; requests.get('$URL')\""),
     ("Python httpx", "python3", "python3 -c \"import httpx; httpx.get('$URL')\""),
@@ -24,9 +28,21 @@ const TOOLS: &[(&str, &str, &str)] = &[
     ("Node fetch", "node", "node -e \"fetch('$URL').then(r => r.text())\""),
     ("Node https", "node", "node -e \"require('https').get('$URL', r => r.resume())\""),
     ("npm", "npm", "npm view --registry $URL --fetch-retries 0 nothing"),
-    ("Java", "java", "echo 'class T { public static void main(String[] a) throws Exception { new java.net.URL(\"'$URL'\").openStream().readAllBytes(); } }' > T.java && java T.java"),
-    ("Go", "go", "printf 'package main\\nimport \"net/http\"\\nfunc main() { if _, e := http.Get(\"'$URL'\"); e != nil { panic(e) } }\\n' > t.go && HOME=$PWD go run t.go"),
-    ("cargo", "cargo", "mkdir -p c/.cargo c/src && cd c && touch src/lib.rs && printf '[package]\\nname=\"c\"\\nversion=\"0.1.0\"\\n[dependencies]\\nx={version=\"1\",registry=\"r\"}\\n' > Cargo.toml && printf '[registries.r]\\nindex=\"sparse+'$URL'\"\\n' > .cargo/config.toml && cargo generate-lockfile"),
+    (
+        "Java",
+        "java",
+        "echo 'class T { public static void main(String[] a) throws Exception { new java.net.URL(\"'$URL'\").openStream().readAllBytes(); } }' > T.java && java T.java",
+    ),
+    (
+        "Go",
+        "go",
+        "printf 'package main\\nimport \"net/http\"\\nfunc main() { if _, e := http.Get(\"'$URL'\"); e != nil { panic(e) } }\\n' > t.go && HOME=$PWD go run t.go",
+    ),
+    (
+        "cargo",
+        "cargo",
+        "mkdir -p c/.cargo c/src && cd c && touch src/lib.rs && printf '[package]\\nname=\"c\"\\nversion=\"0.1.0\"\\n[dependencies]\\nx={version=\"1\",registry=\"r\"}\\n' > Cargo.toml && printf '[registries.r]\\nindex=\"sparse+'$URL'\"\\n' > .cargo/config.toml && cargo generate-lockfile",
+    ),
     ("Ruby", "ruby", "ruby -ropen-uri -e \"URI.open('$URL').read\""),
     ("Perl LWP", "lwp-request", "lwp-request $URL"),
 ];
