@@ -31,7 +31,8 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let to = args.to.to_string();
     let options = Options { port: args.port, to: args.to, connections: args.connections };
-    let relay = Relay::bind(&options).map_err(|error| Failure::failed(format!("cannot listen on port {}: {error}", args.port)))?;
+    let relay = Relay::bind(&options)
+        .map_err(|error| Failure::failed(format!("cannot listen on port {}: {error}", args.port)))?;
     println!("relaying port {} to {to}", relay.port());
     let Err(error) = relay.run();
     Err(Failure::failed(format!("the relay ended: {error}")))

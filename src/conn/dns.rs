@@ -93,7 +93,8 @@ fn synthetic_v6(host: &Host) -> Ipv6Addr {
 
 /// FNV-1a, 64 bits.
 fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn event(question: &Question, answer: Answer, why: Option<Why>, session: &Session, at: i64) -> Event {

@@ -285,7 +285,9 @@ impl Relay {
                     Err(_) => self.over.push(place),
                 }
             }
-            Ok(Dialed::Busy) if now < *pair.deadline.get_or_insert(now + DIAL_PATIENCE) => self.dialing.push(place),
+            Ok(Dialed::Busy) if now < *pair.deadline.get_or_insert(now + DIAL_PATIENCE) => {
+                self.dialing.push(place)
+            }
             Ok(Dialed::Busy) | Err(_) => {
                 pair.reset_client();
                 self.over.push(place);
