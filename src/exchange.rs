@@ -11,6 +11,7 @@ pub mod tap;
 pub mod websocket;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::limits::Now;
 use crate::model::price::PriceTable;
@@ -101,8 +102,17 @@ pub struct Settings<'a> {
     pub keep_headers: bool,
 }
 
-/// What tokens cost; shared by all reactors.
-pub type Pricing = std::sync::Arc<PriceTable>;
+/// What models are called and what their tokens cost.
+#[derive(Debug)]
+pub struct Tariff {
+    /// Prices.
+    pub prices: PriceTable,
+    /// Placeholders and the models that they stand for.
+    pub models: Arc<ModelTable>,
+}
+
+/// A tariff, shared by all reactors.
+pub type Pricing = Arc<Tariff>;
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -240,8 +240,13 @@ impl Lab {
 
     /// The net events so far.
     pub fn rows(&self) -> Vec<&NetEvent> {
-        let row = |event| if let &Event::Net(ref row) = event { Some(&**row) } else { None };
-        self.events.iter().filter_map(row).collect()
+        let mut rows = Vec::new();
+        for event in &self.events {
+            if let Event::Net(row) = event {
+                rows.push(&**row);
+            }
+        }
+        rows
     }
 
     /// Runs until nothing moves any more.
@@ -366,7 +371,7 @@ impl Lab {
     fn carry_out(&mut self) -> bool {
         let Some(ask) = self.todo.pop_front() else { return false };
         match ask {
-            Ask::Origin(ask) => self.find(ask),
+            Ask::Origin(ask) => self.find(&ask),
             Ask::Dial(addresses) => self.dial(&addresses),
             Ask::Park(leg) => self.park(leg),
             Ask::HangUp => self.hang_up(),
@@ -374,7 +379,7 @@ impl Lab {
         true
     }
 
-    fn find(&mut self, ask: OriginAsk) {
+    fn find(&mut self, ask: &OriginAsk) {
         self.asked.push(format!("origin {}:{} {:?} fresh={}", ask.host, ask.port, ask.carriage, ask.fresh));
         self.wanted = Some(ask.clone());
         let same = |parked: &Parked| {

@@ -3,10 +3,12 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::cert::{Authority, MintOptions, Minter, bundle};
 use crate::config::{self, ConfigError, Settings};
 use crate::conn::World;
+use crate::exchange::Tariff;
 use crate::limits::Micros;
 use crate::model::ModelTable;
 use crate::model::price::PriceTable;
@@ -14,6 +16,8 @@ use crate::reactor::mailbox::Mail;
 use crate::reactor::server::{Bound, Server};
 use crate::reactor::shared::Shared;
 use crate::reactor::wall_clock;
+use crate::telemetry::export::otlp::Names;
+use crate::telemetry::export::{Exporter, Live};
 use crate::telemetry::{Closed, Ledger, LedgerOptions, Retention, SessionInfo};
 use crate::upstream::resolve::{ResolveError, ResolveOptions, Resolver};
 use crate::upstream::trust::Trust;
@@ -49,6 +53,8 @@ pub struct Service {
     settings: Settings,
     server: Server,
     ledger: Ledger,
+    /// Export to a collector, where one is configured.
+    live: Option<Live>,
 }
 
 impl Service {
@@ -68,13 +74,14 @@ impl Service {
             failed(format!("cannot listen on {}: {}: choose another address", error.address, error.error))
         })?;
         let policy = Arc::new(policy);
+        let models = Arc::new(model_table(&settings));
         let world = World {
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
             minter: Arc::new(minter),
             policy: Arc::clone(&policy),
-            models: Arc::new(model_table(&settings)),
-            pricing: Arc::new(price_table(&settings)?),
+            pricing: Arc::new(Tariff { prices: price_table(&settings)?, models: Arc::clone(&models) }),
+            models,
             own: bound.tcp_addresses().into(),
             keep_headers: settings.telemetry.headers,
         };
@@ -83,7 +90,8 @@ impl Service {
         let server = bound
             .serve(settings.reactors, shared, || ledger.sender())
             .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
-        Ok(Self { settings, server, ledger })
+        let live = export_live(&settings)?;
+        Ok(Self { settings, server, ledger, live })
     }
 
     /// The addresses that accept connections now.
@@ -126,12 +134,26 @@ impl Service {
     /// Waits for the reactors, then writes out what the ledger still holds.
     pub fn finish(self) -> Result<Closed, StartError> {
         self.server.join().map_err(failed)?;
-        Ok(self.ledger.close(FLUSH))
+        let closed = self.ledger.close(FLUSH);
+        if let Some(live) = self.live {
+            live.stop();
+        }
+        Ok(closed)
     }
 }
 
 /// How long the ledger may take to write out its queue at the end.
 const FLUSH: Micros = 10_000_000;
+
+/// Begins to export to the collector; one that is away is tried again, and the ledger keeps what it has not got.
+fn export_live(settings: &Settings) -> Result<Option<Live>, StartError> {
+    let Some(otlp) = &settings.telemetry.otlp else { return Ok(None) };
+    let every = Duration::from_micros(otlp.interval);
+    let exporter =
+        Exporter::new(&settings.telemetry.db, "live", &otlp.endpoint, otlp.headers.clone(), Names::Released)
+            .map_err(failed)?;
+    exporter.spawn(every).map(Some).map_err(failed)
+}
 
 fn load_policy(
     settings: &Settings,

@@ -150,7 +150,8 @@ fn a_page_is_fetched_with_the_systems_tools_and_the_ledger_names_the_process() {
 #[test]
 fn lesson_34_tools_that_know_only_the_systems_roots_trust_the_ca() {
     as_each_user(|stage| {
-        let said = stage.sh("env -u SSL_CERT_FILE -u CURL_CA_BUNDLE -u SSL_CERT_DIR curl -sS https://ok.test/");
+        let said =
+            stage.sh("env -u SSL_CERT_FILE -u CURL_CA_BUNDLE -u SSL_CERT_DIR curl -sS https://ok.test/");
         assert_eq!(said.stdout, "hello", "{said:?}");
     });
 }
@@ -161,7 +162,8 @@ fn a_denied_page_is_403_and_a_denied_name_does_not_exist() {
         let said = stage.sh("curl -sS -w '%{http_code}' https://ok.test/secret; curl -sS https://evil.test/");
         assert!(said.stdout.contains("no secrets") && said.stdout.ends_with("403"), "{said:?}");
         assert_eq!(said.code, Some(6), "curl: the name does not exist");
-        let denied = "SELECT DISTINCT name || ' ' || rcode || ' ' || rule FROM dns_events WHERE decision = 'denied'";
+        let denied =
+            "SELECT DISTINCT name || ' ' || rcode || ' ' || rule FROM dns_events WHERE decision = 'denied'";
         assert_eq!(stage.column(denied), ["evil.test NXDOMAIN network.default"]);
     });
 }
@@ -181,7 +183,8 @@ fn names_are_answered_over_udp_and_tcp_whatever_the_name_server() {
         sysread($s, my $a, 512); $a = substr($a, 2) if $proto eq "tcp";
         my @h = unpack("n6", $a); print "$h[0] $h[3] " . ($h[1] & 15) . "\n";' "#;
     as_each_user(|stage| {
-        let script: String = ["udp 1", "tcp 1", "udp 28", "udp 65", "tcp 65"].map(|what| format!("{ask}{what}\n")).concat();
+        let script: String =
+            ["udp 1", "tcp 1", "udp 28", "udp 65", "tcp 65"].map(|what| format!("{ask}{what}\n")).concat();
         assert_eq!(stage.sh(&script).stdout, "7 1 0\n7 1 0\n7 1 0\n7 0 0\n7 0 0\n");
     });
 }
@@ -209,7 +212,8 @@ fn nothing_of_ours_goes_to_standard_output_and_the_summary_counts() {
         let output = stage.run(&["--json-summary", file, "--", "curl", "-sS", "https://ok.test/"]);
         assert_eq!(output.stdout, b"hello");
         assert!(String::from_utf8_lossy(&output.stderr).contains("1 requests, 0 denied"), "{output:?}");
-        let summary: serde_json::Value = serde_json::from_slice(&fs::read(file).expect("a summary")).expect("JSON");
+        let summary: serde_json::Value =
+            serde_json::from_slice(&fs::read(file).expect("a summary")).expect("JSON");
         assert_eq!(summary["requests"], 1);
     });
 }
@@ -217,7 +221,8 @@ fn nothing_of_ours_goes_to_standard_output_and_the_summary_counts() {
 #[test]
 fn signals_reach_the_command() {
     as_each_user(|stage| {
-        for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGINT, "INT"), (Signal::SIGUSR1, "USR1")] {
+        for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGINT, "INT"), (Signal::SIGUSR1, "USR1")]
+        {
             let script = format!("trap 'echo got; exit 3' {name}; echo up; while :; do sleep 0.05; done");
             let mut child = stage
                 .command(&["-q", "--", "bash", "-c", &script])
@@ -288,7 +293,8 @@ impl Outside {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("our own");
         let path = UnixListener::bind(dir.path().join("service.sock")).expect("a socket");
-        fs::set_permissions(dir.path().join("service.sock"), fs::Permissions::from_mode(0o777)).expect("our own");
+        fs::set_permissions(dir.path().join("service.sock"), fs::Permissions::from_mode(0o777))
+            .expect("our own");
         let name = format!("tollgate-test-{}", std::process::id());
         let name = std::os::unix::net::SocketAddr::from_abstract_name(name).expect("a name");
         let hidden = UnixListener::bind_addr(&name).expect("a socket");
@@ -300,7 +306,8 @@ impl Outside {
             socket.local_addr()
         });
         let own_address = chosen.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
-        for listener in [&tcp] {
+        {
+            let listener = &tcp;
             listener.set_nonblocking(true).expect("a socket");
         }
         udp.set_nonblocking(true).expect("a socket");
@@ -327,9 +334,15 @@ impl Outside {
             ("the host's loopback, IPv6", format!("exec 3<>/dev/tcp/::1/{port6}")),
             ("the host's own address", format!("curl -sSf -m 3 http://{ip}:{port}/")),
             ("the host's own address, by CONNECT-less TLS", format!("curl -sSfk -m 3 https://{ip}:{port}/")),
-            ("UDP to the host", format!("echo x > /dev/udp/{ip}/{udp} && sleep 0.1 && echo x > /dev/udp/{ip}/{udp}; false")),
+            (
+                "UDP to the host",
+                format!("echo x > /dev/udp/{ip}/{udp} && sleep 0.1 && echo x > /dev/udp/{ip}/{udp}; false"),
+            ),
             ("QUIC's port", "exec 3<>/dev/udp/192.0.2.1/443 && echo x >&3 && read -t 1 -u 3".to_owned()),
-            ("another port of a denied address", "curl -sSf -m 3 telnet://192.0.2.1:22 < /dev/null | grep .".to_owned()),
+            (
+                "another port of a denied address",
+                "curl -sSf -m 3 telnet://192.0.2.1:22 < /dev/null | grep .".to_owned(),
+            ),
             ("IPv6 of a denied address", "curl -sSf -m 3 http://[2001:db8::1]/".to_owned()),
             ("a Unix socket", format!("curl -sS -m 3 --unix-socket {dir}/service.sock http://x/")),
             ("an abstract Unix socket", format!("curl -sS -m 3 --abstract-unix-socket {name} http://x/")),
@@ -337,7 +350,11 @@ impl Outside {
             ("raw packets", socket("17", "SOCK_RAW", 0)),
             ("vsock", socket("40", "SOCK_STREAM", 0)),
             ("another network namespace", format!("unshare -Urn bash -c 'exec 3<>/dev/tcp/{ip}/{port}'")),
-            ("the host's network namespace", "nsenter -t 1 -n true && [ $(readlink /proc/1/ns/net) != $(readlink /proc/self/ns/net) ]".to_owned()),
+            (
+                "the host's network namespace",
+                "nsenter -t 1 -n true && [ $(readlink /proc/1/ns/net) != $(readlink /proc/self/ns/net) ]"
+                    .to_owned(),
+            ),
             ("other rules", "nft flush ruleset || iptables -F || unshare -Ur nft flush ruleset".to_owned()),
             ("what is mounted below", "umount /run || unshare -Urm umount /run".to_owned()),
         ]
@@ -356,7 +373,8 @@ impl Outside {
 fn the_ledger_and_the_key_are_out_of_reach() {
     as_each_user(|stage| {
         let state = stage.path("own/state");
-        let said = stage.sh(&format!("ls -A {0}; cat {0}/ca.key {0}/ledger.db; touch {0}/x; true", state.display()));
+        let said =
+            stage.sh(&format!("ls -A {0}; cat {0}/ca.key {0}/ledger.db; touch {0}/x; true", state.display()));
         assert_eq!(said.stdout, "", "{said:?}");
         assert!(is_key(&state.join("ca.key")), "the key lies where we looked");
         assert!(!state.join("x").exists());
@@ -397,7 +415,8 @@ fn a_terminal_stays_a_terminal() {
         return;
     }
     as_each_user(|stage| {
-        let command = stage.command(&["-q", "--", "bash", "-c", "test -t 0 && test -t 1 && stty size && echo yes"]);
+        let command =
+            stage.command(&["-q", "--", "bash", "-c", "test -t 0 && test -t 1 && stty size && echo yes"]);
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let line: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
         let mut script = Command::new("script");

@@ -184,6 +184,9 @@ fn p21_a_slow_reader_is_not_silent_and_gets_the_whole_answer() {
     }
 }
 
+/// A limit's name, a request of a size, the limit, and the status past it.
+type Limit<'a> = (&'a str, &'a dyn Fn(usize) -> String, usize, u16);
+
 #[test]
 fn p22_limits_hold_at_the_limit_and_one_past() {
     let line = |len: usize| format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "a".repeat(len - 14));
@@ -207,7 +210,7 @@ fn p22_limits_hold_at_the_limit_and_one_past() {
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: {value}\r\n\r\n"
         )
     };
-    let limits: [(&str, &dyn Fn(usize) -> String, usize, u16); 5] = [
+    let limits: [Limit<'_>; 5] = [
         ("request line", &line, 16 << 10, 414),
         ("header block", &block, 64 << 10, 431),
         ("fields", &fields, 256, 431),
@@ -461,7 +464,7 @@ fn p16_an_early_answer_ends_both_connections() {
     assert!(text(&lab).contains("Connection: close\r\n") && text(&lab).ends_with("no"), "{}", text(&lab));
     assert_eq!((lab.pooled(), lab.has_origin()), (0, false));
     assert!(lab.guest.was_told_goodbye() && !lab.is_over(), "what still comes is thrown away for a while");
-    lab.guest_sends(&[b'x'; 100_000]);
+    lab.guest_sends(&vec![b'x'; 100_000]);
     lab.guest_ends(End::Fin);
     assert!(lab.is_over());
     assert_eq!(row(&lab).status, Some(413));

@@ -16,7 +16,7 @@ Examples:
   tollgate relay --to vsock://2:5002                   in a VM (Firecracker, Cloud Hypervisor, qemu)
   tollgate relay --to unix:///run/tollgate/guest.sock  in a container with the host's socket mounted")]
 pub struct Args {
-    /// Where the host listens: vsock://CID:PORT or unix:///PATH
+    /// Where the host listens: `vsock://CID:PORT` or `unix:///PATH`
     #[arg(long, value_name = "ADDR")]
     to: To,
     /// The port that TCP and DNS are redirected to
@@ -31,7 +31,8 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let to = args.to.to_string();
     let options = Options { port: args.port, to: args.to, connections: args.connections };
-    let relay = Relay::bind(&options).map_err(|error| Failure::failed(format!("cannot listen on port {}: {error}", args.port)))?;
+    let relay = Relay::bind(&options)
+        .map_err(|error| Failure::failed(format!("cannot listen on port {}: {error}", args.port)))?;
     println!("relaying port {} to {to}", relay.port());
     let Err(error) = relay.run();
     Err(Failure::failed(format!("the relay ended: {error}")))

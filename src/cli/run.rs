@@ -126,7 +126,8 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         corp_policy: args.corp_policy.clone(),
         ..Overrides::default()
     };
-    let mut settings = config::load(args.config.as_deref(), &overrides).map_err(|error| Failure::failed(error.to_string()))?;
+    let mut settings = config::load(args.config.as_deref(), &overrides)
+        .map_err(|error| Failure::failed(error.to_string()))?;
     settings.state_dir = std::path::absolute(&settings.state_dir).map_err(failed("the state directory"))?;
     settings.telemetry.db = std::path::absolute(&settings.telemetry.db).map_err(failed("the ledger"))?;
     Ok(settings)

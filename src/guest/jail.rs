@@ -151,7 +151,8 @@ fn hold(directory: &Path) -> Result<OwnedFd, JailError> {
 
 /// Inner: users, mounts and processes of its own. The next process that this one starts is process 1.
 pub fn leave_outer(plan: &Plan) -> Result<(), JailError> {
-    let mapper = users::Mapper::start(plan.caller.0 == 0).map_err(|error| JailError::of("users cannot be mapped", error))?;
+    let mapper = users::Mapper::start(plan.caller.0 == 0)
+        .map_err(|error| JailError::of("users cannot be mapped", error))?;
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
         .map_err(|error| JailError::of("user namespaces are refused", error).help(NO_USER_NAMESPACES))?;
     mapper.finish().map_err(|error| JailError::of("users cannot be mapped", error))?;
@@ -179,5 +180,6 @@ fn become_caller((uid, gid): (u32, u32)) -> Result<(), JailError> {
 
 /// Asks the kernel to end this process with the one that started it. A change of user forgets it.
 fn die_with_parent() -> Result<(), JailError> {
-    set_pdeathsig(Signal::SIGKILL).map_err(|error| JailError::of("a jail cannot be tied to its parent", error))
+    set_pdeathsig(Signal::SIGKILL)
+        .map_err(|error| JailError::of("a jail cannot be tied to its parent", error))
 }

@@ -81,7 +81,7 @@ const REDIAL: Duration = Duration::from_millis(20);
 const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a DNS answer and the other half of a half-closed connection may take.
 const DNS_PATIENCE: Duration = Duration::from_secs(5);
-const HALF_CLOSED: Duration = Duration::from_secs(300);
+const HALF_CLOSED: Duration = Duration::from_mins(5);
 const SWEEP: Duration = Duration::from_secs(1);
 /// Datagrams that wait for their answers.
 const MOST_DATAGRAMS: usize = 1024;
@@ -285,7 +285,9 @@ impl Relay {
                     Err(_) => self.over.push(place),
                 }
             }
-            Ok(Dialed::Busy) if now < *pair.deadline.get_or_insert(now + DIAL_PATIENCE) => self.dialing.push(place),
+            Ok(Dialed::Busy) if now < *pair.deadline.get_or_insert(now + DIAL_PATIENCE) => {
+                self.dialing.push(place);
+            }
             Ok(Dialed::Busy) | Err(_) => {
                 pair.reset_client();
                 self.over.push(place);

@@ -14,6 +14,7 @@ use crate::cert::{Authority, MintOptions, Minter};
 use crate::config::file::Text;
 use crate::config::policy::from_text;
 use crate::conn::World;
+use crate::exchange::Tariff;
 use crate::leg::Leg;
 use crate::limits::{Limits, Timeouts};
 use crate::model::ModelTable;
@@ -61,7 +62,7 @@ pub fn world(user: &str) -> World {
         minter: Arc::clone(&MINTER),
         policy: Arc::new(policy.policy),
         models: Arc::new(ModelTable::default()),
-        pricing: Arc::new(PriceTable::built_in().clone()),
+        pricing: Arc::new(Tariff { prices: PriceTable::built_in().clone(), models: Arc::default() }),
         own: Arc::from([]),
         keep_headers: false,
     }

@@ -18,7 +18,8 @@ use super::JailError;
 pub const PUBLIC: &str = "/run/tollgate";
 
 /// Every name server is ours, whatever its address.
-const RESOLV_CONF: &str = "# by tollgate: names are answered by the policy\nnameserver 198.18.0.53\noptions timeout:2\n";
+const RESOLV_CONF: &str =
+    "# by tollgate: names are answered by the policy\nnameserver 198.18.0.53\noptions timeout:2\n";
 
 /// A fresh `/run` with [`PUBLIC`] in it, and `XDG_RUNTIME_DIR` for a user.
 pub fn fresh_run(runtime_dir: Option<(PathBuf, u32, u32)>) -> Result<PathBuf, JailError> {
