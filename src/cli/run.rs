@@ -35,8 +35,8 @@ use summary::Summary;
 /// and exit code. Works without privilege where the kernel allows user namespaces. The capture is proved before the
 /// command starts; otherwise it does not start.
 ///
-/// A command that runs as root keeps root's access to this machine's files and disks, and could leave something there
-/// that runs outside of the jail later: as root, name an ordinary user with --user.
+/// A command that runs as root keeps root's access to this machine's files, and could leave something in them that
+/// runs outside of the jail later: as root, name an ordinary user with --user.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
