@@ -232,6 +232,7 @@ impl Outside {
             ("IPv6 of a denied address", "curl -sSf -m 3 http://[2001:db8::1]/".to_owned()),
             ("a Unix socket", format!("curl -sS -m 3 --unix-socket {dir}/service.sock http://x/")),
             ("an abstract Unix socket", format!("curl -sS -m 3 --abstract-unix-socket {name} http://x/")),
+            ("a disk", "for file in /dev/*; do [ -b $file ] && exit 0; done; exit 1".to_owned()),
             ("raw IP", socket("PF_INET", "SOCK_RAW", 1)),
             ("raw packets", socket("17", "SOCK_RAW", 0)),
             ("vsock", socket("40", "SOCK_STREAM", 0)),

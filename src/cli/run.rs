@@ -34,6 +34,9 @@ use summary::Summary;
 /// refused, the CA trusted without configuration. It keeps the terminal, its working directory, environment, signals
 /// and exit code. Works without privilege where the kernel allows user namespaces. The capture is proved before the
 /// command starts; otherwise it does not start.
+///
+/// A command that runs as root keeps root's access to this machine's files, and could leave something in them that
+/// runs outside of the jail later: as root, name an ordinary user with --user.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
