@@ -366,7 +366,7 @@ impl Lab {
     fn carry_out(&mut self) -> bool {
         let Some(ask) = self.todo.pop_front() else { return false };
         match ask {
-            Ask::Origin(ask) => self.find(ask),
+            Ask::Origin(ask) => self.find(&ask),
             Ask::Dial(addresses) => self.dial(&addresses),
             Ask::Park(leg) => self.park(leg),
             Ask::HangUp => self.hang_up(),
@@ -374,7 +374,7 @@ impl Lab {
         true
     }
 
-    fn find(&mut self, ask: OriginAsk) {
+    fn find(&mut self, ask: &OriginAsk) {
         self.asked.push(format!("origin {}:{} {:?} fresh={}", ask.host, ask.port, ask.carriage, ask.fresh));
         self.wanted = Some(ask.clone());
         let same = |parked: &Parked| {

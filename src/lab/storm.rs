@@ -74,9 +74,9 @@ fn instruction<'a>(lab: &mut Lab, program: &'a [u8]) -> Option<&'a [u8]> {
         7 | 8 => {
             let (said, rest) = rest.split_at(rest.len().min(argument));
             if what & 15 == 7 {
-                guest_says(lab, said)
+                guest_says(lab, said);
             } else {
-                origin_says(lab, said)
+                origin_says(lab, said);
             }
             return Some(rest);
         }
