@@ -187,9 +187,6 @@ fn p21_a_slow_reader_is_not_silent_and_gets_the_whole_answer() {
     }
 }
 
-/// A limit's name, a request of a size, the limit, and the status past it.
-type Limit<'a> = (&'a str, &'a dyn Fn(usize) -> String, usize, u16);
-
 #[test]
 fn p22_limits_hold_at_the_limit_and_one_past() {
     let line = |len: usize| format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "a".repeat(len - 14));
@@ -213,7 +210,8 @@ fn p22_limits_hold_at_the_limit_and_one_past() {
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: {value}\r\n\r\n"
         )
     };
-    let limits: [Limit<'_>; 5] = [
+    type Case<'a> = (&'a str, &'a dyn Fn(usize) -> String, usize, u16);
+    let limits: [Case<'_>; 5] = [
         ("request line", &line, 16 << 10, 414),
         ("header block", &block, 64 << 10, 431),
         ("fields", &fields, 256, 431),
@@ -805,4 +803,22 @@ fn p7_p8_what_may_not_be_reached_is_not_dialled() {
     denied.guest_sends(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n");
     assert_eq!(told(&denied), 403);
     assert!(denied.asked.is_empty(), "no name is asked for: {:?}", denied.asked);
+}
+
+#[test]
+fn observe_lets_a_denied_tunnel_pass_by_every_entrance() {
+    let observe = "mode = \"observe\"\n[network]\ndefault = \"deny\"\n";
+    let mut connect = Lab::with(world::world(observe), Cuts::Whole);
+    connect.guest_connects("a.test");
+    let mut socks = Lab::with(world::world(observe), Cuts::Whole);
+    socks.guest_sends(b"\x05\x01\x00");
+    socks.guest_sends(b"\x05\x01\x00\x03\x06a.test\x01\xbb");
+    assert!(socks.guest.take_received().starts_with(b"\x05\x00\x05\x00"));
+    socks.guest_begins_tls("a.test");
+    for mut lab in [connect, socks] {
+        lab.guest_sends(GET);
+        lab.origin_sends(OK);
+        assert_eq!(told(&lab), 200);
+        assert!(row(&lab).reason.is_some_and(|reason| reason.contains("observe")));
+    }
 }
