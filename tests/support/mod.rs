@@ -6,8 +6,10 @@
 
 pub mod certs;
 pub mod client;
+pub mod counts;
 pub mod gate;
 pub mod ledger;
+pub mod models;
 pub mod origin;
 pub mod proxy;
 pub mod tools;
