@@ -30,8 +30,8 @@
 //! # Import rules (kept by `tests/rules.rs`)
 //!
 //! 1. `wire` and `policy` use nothing of ours and no `std::{net,fs,thread,time,process}`; `model` uses `wire`.
-//! 2. `leg` uses rustls and nothing of ours. `exchange` uses wire, model, policy, telemetry::event, limits.
-//!    `conn` uses leg, exchange, wire, policy, cert, telemetry::event, limits.
+//! 2. `leg` uses rustls and nothing of ours. `exchange` uses wire, model, policy, `telemetry::event`, limits.
+//!    `conn` uses leg, exchange, wire, policy, cert, `telemetry::event`, limits.
 //! 3. Neither `conn` nor `exchange` touches mio, sockets, threads, channels, clocks or SQLite.
 //! 4. `cert`, `upstream`, `telemetry`, `guest` never use `conn` or each other. Nothing uses `cli`.
 //! 5. One door per dependency: see `ARCHITECTURE.md`.

@@ -5,6 +5,7 @@
 //! caller's thread outside any lock.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -48,6 +49,8 @@ pub struct Minter {
     /// What all hosts share; cloned and given a leaf.
     template: ServerConfig,
     cache: Mutex<Cache<Minted>>,
+    /// Leaves minted so far.
+    minted: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -76,6 +79,7 @@ impl Minter {
             signing_key,
             template: template(Arc::new(aws_lc_rs::default_provider()))?,
             cache: Mutex::new(Cache::new(options.cache)),
+            minted: AtomicU64::new(0),
         })
     }
 
@@ -87,9 +91,15 @@ impl Minter {
             return Ok(minted.config);
         }
         let minted = self.mint(host, now)?;
+        self.minted.fetch_add(1, Relaxed);
         let config = Arc::clone(&minted.config);
         self.cache().insert(host.shared(), minted);
         Ok(config)
+    }
+
+    /// How many hosts' configurations are held, and how many were minted so far.
+    pub fn cached_and_minted(&self) -> (usize, u64) {
+        (self.cache().len(), self.minted.load(Relaxed))
     }
 
     /// The authority that signs.

@@ -14,6 +14,7 @@ use std::process::{Child, Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Pid;
 use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::Signals;
@@ -84,6 +85,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     settings.listen = vec![Listen { address: ListenAddress::Unix(socket.clone()), proxy_header: true }];
     let plan = Plan {
         token: token()?,
+        open_files: open_files()?,
         hidden: hidden(&settings),
         state_dir: settings.state_dir.clone(),
         host_network: jail::network(),
@@ -195,6 +197,12 @@ fn remove_dead(all: &Path) {
 fn token() -> Result<String, Failure> {
     let text = fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(failed("no random number"))?;
     Ok(text.trim().replace('-', ""))
+}
+
+/// The soft limit that the command would have without us.
+fn open_files() -> Result<u64, Failure> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed("the limit of open files"))?;
+    Ok(soft)
 }
 
 fn words(command: &[OsString]) -> Vec<String> {
