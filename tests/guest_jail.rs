@@ -7,130 +7,19 @@ use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rusqlite::Connection;
-use support::certs::{Authority, Flaw};
-use support::origin::{Origin, response};
+use support::jail::{Stage, as_each_user};
 use support::tools::{program, skipped};
 use tempfile::TempDir;
-
-const NOBODY: u32 = 65_534;
-
-const POLICY: &str = r#"
-[network]
-default = "deny"
-allow = ["ok.test"]
-
-[[http]]
-name = "no secrets"
-host = "ok.test"
-paths = ["/secret"]
-action = "deny"
-reason = "not for guests"
-
-[[http]]
-host = "ok.test"
-action = "allow"
-"#;
-
-/// An origin for `ok.test`, and what `run` needs to reach it, in a directory that the caller owns.
-struct Stage {
-    dir: TempDir,
-    origin: Origin,
-    uid: u32,
-}
-
-impl Stage {
-    fn new(uid: u32) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let authority = Authority::new(dir.path());
-        let origin = Origin::answering(authority.server("ok.test", Flaw::None), &response(200, "", b"hello"));
-        let config = format!(
-            "state_dir = {:?}\n[upstream]\nextra_ca_files = [{:?}]\n[upstream.map]\n\"ok.test:443\" = \"{}\"\n",
-            dir.path().join("own/state"),
-            authority.file(),
-            origin.address()
-        );
-        let own = dir.path().join("own");
-        fs::create_dir(&own).expect("a directory");
-        fs::write(dir.path().join("tollgate.toml"), config).expect("a writable directory");
-        fs::write(dir.path().join("user.toml"), POLICY).expect("a writable directory");
-        for path in [dir.path(), authority.file()] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("our own file");
-        }
-        chown(&own, Some(uid), Some(uid)).expect("root, or ourselves");
-        Self { dir, origin, uid }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// `tollgate run` with this stage's configuration.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.arg("run").arg("--config").arg(self.path("tollgate.toml"));
-        command.arg("--policy").arg(self.path("user.toml")).args(arguments);
-        command.current_dir(self.path("own")).stdin(Stdio::null());
-        if self.uid != nix::unistd::geteuid().as_raw() {
-            command.uid(self.uid).gid(self.uid);
-        }
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the built binary")
-    }
-
-    /// Runs a shell script in the jail.
-    fn sh(&self, script: &str) -> Said {
-        let output = self.run(&["-q", "--", "bash", "-c", script]);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
-    }
-
-    /// One column of the ledger, all rows.
-    fn column(&self, sql: &str) -> Vec<String> {
-        let ledger = Connection::open(self.path("own/state/ledger.db")).expect("a ledger");
-        let mut statement = ledger.prepare(sql).expect("SQL");
-        let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).expect("rows");
-        rows.map(|row| row.expect("a text").unwrap_or_default()).collect()
-    }
-}
-
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs a test as each user that we can be, and whose kernel builds jails.
-fn as_each_user(test: impl Fn(&Stage)) {
-    let ours = nix::unistd::geteuid().as_raw();
-    let users = if ours == 0 { vec![0, NOBODY] } else { vec![ours] };
-    if program("curl").is_none() || program("bash").is_none() {
-        return;
-    }
-    for uid in users {
-        let stage = Stage::new(uid);
-        let tried = stage.sh("true");
-        if tried.code == Some(0) {
-            test(&stage);
-        } else {
-            skipped::<()>(&format!("a kernel that builds jails for user {uid}: {}", tried.stderr));
-        }
-    }
-}
 
 #[test]
 fn a_page_is_fetched_with_the_systems_tools_and_the_ledger_names_the_process() {
@@ -150,7 +39,8 @@ fn a_page_is_fetched_with_the_systems_tools_and_the_ledger_names_the_process() {
 #[test]
 fn lesson_34_tools_that_know_only_the_systems_roots_trust_the_ca() {
     as_each_user(|stage| {
-        let said = stage.sh("env -u SSL_CERT_FILE -u CURL_CA_BUNDLE -u SSL_CERT_DIR curl -sS https://ok.test/");
+        let said =
+            stage.sh("env -u SSL_CERT_FILE -u CURL_CA_BUNDLE -u SSL_CERT_DIR curl -sS https://ok.test/");
         assert_eq!(said.stdout, "hello", "{said:?}");
     });
 }
@@ -161,7 +51,8 @@ fn a_denied_page_is_403_and_a_denied_name_does_not_exist() {
         let said = stage.sh("curl -sS -w '%{http_code}' https://ok.test/secret; curl -sS https://evil.test/");
         assert!(said.stdout.contains("no secrets") && said.stdout.ends_with("403"), "{said:?}");
         assert_eq!(said.code, Some(6), "curl: the name does not exist");
-        let denied = "SELECT DISTINCT name || ' ' || rcode || ' ' || rule FROM dns_events WHERE decision = 'denied'";
+        let denied =
+            "SELECT DISTINCT name || ' ' || rcode || ' ' || rule FROM dns_events WHERE decision = 'denied'";
         assert_eq!(stage.column(denied), ["evil.test NXDOMAIN network.default"]);
     });
 }
@@ -181,7 +72,8 @@ fn names_are_answered_over_udp_and_tcp_whatever_the_name_server() {
         sysread($s, my $a, 512); $a = substr($a, 2) if $proto eq "tcp";
         my @h = unpack("n6", $a); print "$h[0] $h[3] " . ($h[1] & 15) . "\n";' "#;
     as_each_user(|stage| {
-        let script: String = ["udp 1", "tcp 1", "udp 28", "udp 65", "tcp 65"].map(|what| format!("{ask}{what}\n")).concat();
+        let script: String =
+            ["udp 1", "tcp 1", "udp 28", "udp 65", "tcp 65"].map(|what| format!("{ask}{what}\n")).concat();
         assert_eq!(stage.sh(&script).stdout, "7 1 0\n7 1 0\n7 1 0\n7 0 0\n7 0 0\n");
     });
 }
@@ -209,7 +101,8 @@ fn nothing_of_ours_goes_to_standard_output_and_the_summary_counts() {
         let output = stage.run(&["--json-summary", file, "--", "curl", "-sS", "https://ok.test/"]);
         assert_eq!(output.stdout, b"hello");
         assert!(String::from_utf8_lossy(&output.stderr).contains("1 requests, 0 denied"), "{output:?}");
-        let summary: serde_json::Value = serde_json::from_slice(&fs::read(file).expect("a summary")).expect("JSON");
+        let summary: serde_json::Value =
+            serde_json::from_slice(&fs::read(file).expect("a summary")).expect("JSON");
         assert_eq!(summary["requests"], 1);
     });
 }
@@ -217,7 +110,8 @@ fn nothing_of_ours_goes_to_standard_output_and_the_summary_counts() {
 #[test]
 fn signals_reach_the_command() {
     as_each_user(|stage| {
-        for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGINT, "INT"), (Signal::SIGUSR1, "USR1")] {
+        for (signal, name) in [(Signal::SIGTERM, "TERM"), (Signal::SIGINT, "INT"), (Signal::SIGUSR1, "USR1")]
+        {
             let script = format!("trap 'echo got; exit 3' {name}; echo up; while :; do sleep 0.05; done");
             let mut child = stage
                 .command(&["-q", "--", "bash", "-c", &script])
@@ -288,7 +182,8 @@ impl Outside {
         let dir = tempfile::tempdir().expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("our own");
         let path = UnixListener::bind(dir.path().join("service.sock")).expect("a socket");
-        fs::set_permissions(dir.path().join("service.sock"), fs::Permissions::from_mode(0o777)).expect("our own");
+        fs::set_permissions(dir.path().join("service.sock"), fs::Permissions::from_mode(0o777))
+            .expect("our own");
         let name = format!("tollgate-test-{}", std::process::id());
         let name = std::os::unix::net::SocketAddr::from_abstract_name(name).expect("a name");
         let hidden = UnixListener::bind_addr(&name).expect("a socket");
@@ -300,9 +195,7 @@ impl Outside {
             socket.local_addr()
         });
         let own_address = chosen.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
-        for listener in [&tcp] {
-            listener.set_nonblocking(true).expect("a socket");
-        }
+        tcp.set_nonblocking(true).expect("a socket");
         udp.set_nonblocking(true).expect("a socket");
         path.set_nonblocking(true).expect("a socket");
         hidden.set_nonblocking(true).expect("a socket");
@@ -327,17 +220,28 @@ impl Outside {
             ("the host's loopback, IPv6", format!("exec 3<>/dev/tcp/::1/{port6}")),
             ("the host's own address", format!("curl -sSf -m 3 http://{ip}:{port}/")),
             ("the host's own address, by CONNECT-less TLS", format!("curl -sSfk -m 3 https://{ip}:{port}/")),
-            ("UDP to the host", format!("echo x > /dev/udp/{ip}/{udp} && sleep 0.1 && echo x > /dev/udp/{ip}/{udp}; false")),
+            (
+                "UDP to the host",
+                format!("echo x > /dev/udp/{ip}/{udp} && sleep 0.1 && echo x > /dev/udp/{ip}/{udp}; false"),
+            ),
             ("QUIC's port", "exec 3<>/dev/udp/192.0.2.1/443 && echo x >&3 && read -t 1 -u 3".to_owned()),
-            ("another port of a denied address", "curl -sSf -m 3 telnet://192.0.2.1:22 < /dev/null | grep .".to_owned()),
+            (
+                "another port of a denied address",
+                "curl -sSf -m 3 telnet://192.0.2.1:22 < /dev/null | grep .".to_owned(),
+            ),
             ("IPv6 of a denied address", "curl -sSf -m 3 http://[2001:db8::1]/".to_owned()),
             ("a Unix socket", format!("curl -sS -m 3 --unix-socket {dir}/service.sock http://x/")),
             ("an abstract Unix socket", format!("curl -sS -m 3 --abstract-unix-socket {name} http://x/")),
+            ("a disk", "for file in /dev/*; do [ -b $file ] && exit 0; done; exit 1".to_owned()),
             ("raw IP", socket("PF_INET", "SOCK_RAW", 1)),
             ("raw packets", socket("17", "SOCK_RAW", 0)),
             ("vsock", socket("40", "SOCK_STREAM", 0)),
             ("another network namespace", format!("unshare -Urn bash -c 'exec 3<>/dev/tcp/{ip}/{port}'")),
-            ("the host's network namespace", "nsenter -t 1 -n true && [ $(readlink /proc/1/ns/net) != $(readlink /proc/self/ns/net) ]".to_owned()),
+            (
+                "the host's network namespace",
+                "nsenter -t 1 -n true && [ $(readlink /proc/1/ns/net) != $(readlink /proc/self/ns/net) ]"
+                    .to_owned(),
+            ),
             ("other rules", "nft flush ruleset || iptables -F || unshare -Ur nft flush ruleset".to_owned()),
             ("what is mounted below", "umount /run || unshare -Urm umount /run".to_owned()),
         ]
@@ -356,7 +260,8 @@ impl Outside {
 fn the_ledger_and_the_key_are_out_of_reach() {
     as_each_user(|stage| {
         let state = stage.path("own/state");
-        let said = stage.sh(&format!("ls -A {0}; cat {0}/ca.key {0}/ledger.db; touch {0}/x; true", state.display()));
+        let said =
+            stage.sh(&format!("ls -A {0}; cat {0}/ca.key {0}/ledger.db; touch {0}/x; true", state.display()));
         assert_eq!(said.stdout, "", "{said:?}");
         assert!(is_key(&state.join("ca.key")), "the key lies where we looked");
         assert!(!state.join("x").exists());
@@ -397,7 +302,8 @@ fn a_terminal_stays_a_terminal() {
         return;
     }
     as_each_user(|stage| {
-        let command = stage.command(&["-q", "--", "bash", "-c", "test -t 0 && test -t 1 && stty size && echo yes"]);
+        let command =
+            stage.command(&["-q", "--", "bash", "-c", "test -t 0 && test -t 1 && stty size && echo yes"]);
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let line: Vec<String> = words.map(|word| format!("'{}'", word.to_string_lossy())).collect();
         let mut script = Command::new("script");
@@ -408,4 +314,33 @@ fn a_terminal_stays_a_terminal() {
         let output = script.stdin(Stdio::null()).output().expect("script");
         assert!(String::from_utf8_lossy(&output.stdout).contains("yes"), "{output:?}");
     });
+}
+
+#[test]
+fn limits_of_the_command_are_its_own() {
+    as_each_user(|stage| {
+        let (soft, hard) =
+            nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("a limit");
+        assert_eq!(stage.sh("ulimit -Sn; ulimit -Hn").stdout, format!("{soft}\n{hard}\n"));
+    });
+}
+
+#[test]
+fn many_connections_at_once_are_carried_and_named() {
+    if program("python3").is_none() {
+        return;
+    }
+    let script = "import asyncio\nasync def main():\n  \
+        pairs = await asyncio.gather(*[asyncio.open_connection(f'192.0.2.{1 + n % 250}', 80) for n in range(400)])\n  \
+        for _, w in pairs: w.write(b'GET / HTTP/1.1\\r\\nHost: many.test\\r\\nConnection: close\\r\\n\\r\\n')\n  \
+        said = await asyncio.gather(*[r.read() for r, _ in pairs])\n  \
+        print(sum(b' 403 ' in text[:20] for text in said))\nasyncio.run(main())";
+    let stage = Stage::new(nix::unistd::geteuid().as_raw());
+    let output = stage.run(&["-q", "--", "python3", "-c", script]);
+    if String::from_utf8_lossy(&output.stderr).contains("namespaces") {
+        return skipped("a kernel that builds jails").unwrap_or(());
+    }
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "400\n", "{output:?}");
+    let named = "SELECT CAST(count(*) AS TEXT) FROM net_events WHERE host = 'many.test' AND process_name LIKE 'python%'";
+    assert_eq!(stage.column(named), ["400"]);
 }

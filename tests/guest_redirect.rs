@@ -3,7 +3,6 @@
 
 mod support;
 
-
 use std::process::{Command, Output};
 
 use support::tools::{program, skipped};

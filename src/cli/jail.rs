@@ -59,7 +59,8 @@ pub fn run(args: Args) -> Result<ExitCode, Failure> {
         Process::Inner(inside) => inner(&inside),
         Process::Init(inside) => init(&inside),
         Process::Map { pid } => {
-            users::map_other(pid).map_err(|error| Failure::failed(format!("users cannot be mapped: {error}")))?;
+            users::map_other(pid)
+                .map_err(|error| Failure::failed(format!("users cannot be mapped: {error}")))?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -98,6 +99,7 @@ fn furnish(plan: &Plan, sockets: &str) -> Result<Environment, Failure> {
     let hidden = plan.hidden.iter().map(PathBuf::as_path).chain([plan.state_dir.as_path()]);
     mounts::hide(&hidden.collect::<Vec<&Path>>())?;
     mounts::hide_sockets(sockets)?;
+    mounts::hide_disks()?;
     Ok(found)
 }
 
@@ -137,12 +139,14 @@ fn init(inside: &Inside) -> Result<ExitCode, Failure> {
 }
 
 fn supervised(command: &mut Command) -> Result<ExitCode, Failure> {
-    supervise::run(command).map_err(|error| Failure::failed(format!("a process of the jail cannot start: {error}")))
+    supervise::run(command)
+        .map_err(|error| Failure::failed(format!("a process of the jail cannot start: {error}")))
 }
 
 impl Inside {
     fn plan(&self) -> Result<Plan, Failure> {
-        serde_json::from_str(&self.plan).map_err(|error| Failure::usage(format!("this command is internal: {error}")))
+        serde_json::from_str(&self.plan)
+            .map_err(|error| Failure::usage(format!("this command is internal: {error}")))
     }
 
     /// This program again as the next process.

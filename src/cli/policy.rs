@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::config::policy::LoadedPolicy;
+use crate::config::policy::document::file_and_line;
 use crate::config::{self, ConfigError, Overrides, PolicyFiles};
 use crate::policy::Why;
 
 /// Check a policy, ask it about a request, or learn one from the ledger
 ///
 /// A policy is written in two files that hold the same fields: user.toml and corp.toml. A field that corp.toml sets
-/// is locked; block lists add up and win over allow lists; corp's [[http]] rules are asked before the user's. The
+/// is locked; block lists add up and win over allow lists; corp's `[[http]]` rules are asked before the user's. The
 /// commands here run the very evaluator that the proxy runs.
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -110,14 +111,6 @@ fn whose(why: &Why) -> String {
     match &why.place {
         Some(place) => format!("{} ({place})", why.layer.as_str()),
         None => why.layer.as_str().to_owned(),
-    }
-}
-
-/// A place as file and line.
-fn file_and_line(place: Option<&str>) -> (Option<&str>, Option<u64>) {
-    match place.and_then(|place| place.rsplit_once(':')) {
-        Some((file, line)) => (Some(file), line.parse().ok()),
-        None => (None, None),
     }
 }
 

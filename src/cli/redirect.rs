@@ -78,7 +78,9 @@ fn install(who: &Who, create_user: bool, print: bool) -> Result<ExitCode, Failur
     }
     let uid = who.find()?;
     if uid == 0 {
-        return Err(Failure::usage("root is not captured: this machine's own services would be, and the proxy"));
+        return Err(Failure::usage(
+            "root is not captured: this machine's own services would be, and the proxy",
+        ));
     }
     let (tool, rules) = (Tool::find()?, Rules { scope: Scope::User(uid), port: who.port });
     if print {
@@ -103,7 +105,9 @@ fn status(who: &Who) -> Result<ExitCode, Failure> {
 }
 
 fn make_user(name: &str) -> Result<(), Failure> {
-    let made = Command::new("useradd").args(["--system", "--create-home", "--shell", "/usr/sbin/nologin", name]).status();
+    let made = Command::new("useradd")
+        .args(["--system", "--create-home", "--shell", "/usr/sbin/nologin", name])
+        .status();
     match made {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Failure::failed(format!("useradd {name}: {status}"))),
@@ -119,7 +123,9 @@ impl Who {
         }
         match nix::unistd::User::from_name(&self.uid) {
             Ok(Some(user)) => Ok(user.uid.as_raw()),
-            Ok(None) => Err(Failure::usage(format!("--uid {}: no such user; --create-user makes one", self.uid))),
+            Ok(None) => {
+                Err(Failure::usage(format!("--uid {}: no such user; --create-user makes one", self.uid)))
+            }
             Err(error) => Err(Failure::failed(format!("--uid {}: {error}", self.uid))),
         }
     }

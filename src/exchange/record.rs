@@ -96,7 +96,9 @@ impl Exchange {
     /// A model run, with its price.
     pub fn call_event(&self, mut call: Call, pricing: &Pricing) -> Event {
         pricing.models.name_models(&mut call);
-        if let Some((cost, version)) = price::price(&pricing.prices, &call, self.started.wall.div_euclid(SECOND)) {
+        if let Some((cost, version)) =
+            price::price(&pricing.prices, &call, self.started.wall.div_euclid(SECOND))
+        {
             call.price_version = Some(version.to_owned());
             call.cost_pico_usd = Some(cost);
         }

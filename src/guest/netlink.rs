@@ -23,7 +23,8 @@ const LOOPBACK: u32 = 1;
 /// Sets loopback up and makes every address local.
 pub fn prepare() -> io::Result<()> {
     ask(RTM_NEWLINK, ASK, &set_up()).map_err(|error| of("loopback cannot be set up", &error))?;
-    route(AddressFamily::Inet).map_err(|error| of("a local default route for IPv4 cannot be added", &error))?;
+    route(AddressFamily::Inet)
+        .map_err(|error| of("a local default route for IPv4 cannot be added", &error))?;
     match route(AddressFamily::Inet6) {
         Err(error) if error.raw_os_error() == Some(nix::libc::EOPNOTSUPP) => Ok(()), // a kernel without IPv6
         other => other.map_err(|error| of("a local default route for IPv6 cannot be added", &error)),
@@ -44,7 +45,7 @@ fn set_up() -> Vec<u8> {
     [0, LOOPBACK, IFF_UP, IFF_UP].map(u32::to_ne_bytes).concat()
 }
 
-/// `struct rtmsg` (family, dst_len, src_len, tos, table, protocol, scope, type, flags) and `RTA_OIF`.
+/// `struct rtmsg` (family, two prefix lengths, tos, table, protocol, scope, type, flags) and `RTA_OIF`.
 fn local_default(family: u8) -> Vec<u8> {
     const TABLE_LOCAL: u8 = 255;
     const PROTOCOL_BOOT: u8 = 3;
@@ -60,7 +61,8 @@ fn local_default(family: u8) -> Vec<u8> {
 
 /// Sends one request and waits for its acknowledgement.
 fn ask(kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
-    let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
+    let fd =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
     let fd = &fd;
     bind(std::os::fd::AsRawFd::as_raw_fd(fd), &NetlinkAddr::new(0, 0))?;
     let mut message = Vec::with_capacity(16 + body.len());
@@ -93,7 +95,9 @@ mod tests {
 
     #[test]
     fn an_acknowledgement_is_an_error_of_zero() {
-        let reply = |error: i32| [&[36, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &error.to_ne_bytes()].concat();
+        let reply = |error: i32| {
+            [&[36, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &error.to_ne_bytes()].concat()
+        };
         assert!(acknowledged(&reply(0)).is_ok());
         assert_eq!(acknowledged(&reply(-1)).expect_err("EPERM").raw_os_error(), Some(nix::libc::EPERM));
         assert!(acknowledged(&[]).is_err());

@@ -47,10 +47,14 @@ fn unproved(what: &str, error: &io::Error) -> JailError {
 
 /// There must be no device that leads anywhere.
 fn only_loopback() -> Result<(), JailError> {
-    let listed = std::fs::read_to_string("/proc/net/dev").map_err(|error| JailError::new(format!("/proc/net/dev: {error}")))?;
-    let other = listed.lines().skip(2).filter_map(|line| line.split_once(':')).find(|(name, _)| name.trim() != "lo");
+    let listed = std::fs::read_to_string("/proc/net/dev")
+        .map_err(|error| JailError::new(format!("/proc/net/dev: {error}")))?;
+    let other =
+        listed.lines().skip(2).filter_map(|line| line.split_once(':')).find(|(name, _)| name.trim() != "lo");
     match other {
-        Some((name, _)) => Err(JailError::new(format!("network device {} would lead around the proxy", name.trim()))),
+        Some((name, _)) => {
+            Err(JailError::new(format!("network device {} would lead around the proxy", name.trim())))
+        }
         None => Ok(()),
     }
 }
@@ -62,7 +66,11 @@ fn knock(ip: IpAddr, token: &str, port: u16, expected: &[u8]) -> io::Result<()> 
     stream.write_all(token.as_bytes())?;
     let mut said = vec![0; expected.len()];
     stream.read_exact(&mut said)?;
-    if said == expected { Ok(()) } else { Err(io::Error::new(ErrorKind::InvalidData, "somebody else answered")) }
+    if said == expected {
+        Ok(())
+    } else {
+        Err(io::Error::new(ErrorKind::InvalidData, "somebody else answered"))
+    }
 }
 
 /// Asks a name server that does not exist for a name that only the proxy's side knows.
@@ -147,7 +155,9 @@ impl Witness {
             said.extend_from_slice(&chunk[..length]);
             let header = proxy_header::parse(&said).map_err(|error| io::Error::other(error.as_str()))?;
             match header {
-                Some((header, used)) if said[used..].windows(self.token.len()).any(|part| part == self.token.as_bytes()) => {
+                Some((header, used))
+                    if said[used..].windows(self.token.len()).any(|part| part == self.token.as_bytes()) =>
+                {
                     let (ip, port) = header.destination.ok_or_else(|| io::Error::other("no destination"))?;
                     break (ip, port, used);
                 }

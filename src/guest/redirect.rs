@@ -125,9 +125,14 @@ impl Tool {
                 run(nft, &["-f", "-"], &format!("table inet {name}\ndelete table inet {name}\n")).map(drop)
             }
             Self::Iptables(both) => {
-                both.iter().for_each(|one| one.uninstall(rules));
+                for one in both {
+                    one.uninstall(rules);
+                }
                 if both.iter().any(|one| one.has_jumps(rules)) {
-                    return Err(RedirectError::Refused(both[0].single.clone(), "the rules are still there".to_owned()));
+                    return Err(RedirectError::Refused(
+                        both[0].single.clone(),
+                        "the rules are still there".to_owned(),
+                    ));
                 }
                 Ok(())
             }
@@ -204,7 +209,8 @@ fn run(program: &Path, arguments: &[&str], input: &str) -> Result<String, Redire
 /// Looks along `PATH` and where administrators' programs lie.
 fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let dirs = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let dirs =
+        std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
     dirs.map(|dir| dir.join(OsStr::new(name))).find(|file| file.is_file())
 }
 
@@ -293,7 +299,8 @@ mod tests {
         let nft = Tool::Nft("nft".into());
         let nft = nft.texts(rules);
         assert_eq!(nft.len(), 1);
-        for part in ["table inet tollgate_1234", "meta skuid != 1234 accept", "reject", "redirect to :15001"] {
+        for part in ["table inet tollgate_1234", "meta skuid != 1234 accept", "reject", "redirect to :15001"]
+        {
             assert!(nft[0].1.contains(part), "{part}");
         }
         let one = |family| Iptables { family, single: "x".into(), restore: "y".into() };

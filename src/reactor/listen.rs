@@ -155,7 +155,7 @@ impl Drop for Listener {
 
 /// `SO_ORIGINAL_DST` or its IPv6 twin: where a redirected connection was going (netfilter's conntrack).
 fn original_destination(stream: &TcpStream, local: SocketAddr) -> Option<SocketAddr> {
-    if let IpAddr::V4(_) = canonical(local).ip() {
+    if canonical(local).is_ipv4() {
         let found = getsockopt(stream, sockopt::OriginalDst).ok()?;
         let ip = IpAddr::from(u32::from_be(found.sin_addr.s_addr).to_be_bytes());
         return Some(SocketAddr::new(ip, u16::from_be(found.sin_port)));
@@ -194,6 +194,19 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
+}
+
+/// A socket that only our own user can connect to, from its first moment on.
+pub fn bind_private(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    remove_stale(path)?;
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Before it is bound: its file gets the mode that the socket has (unix(7)'s Linux way).
+    let socket = std::fs::File::from(std::os::fd::OwnedFd::from(socket));
+    socket.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    let socket = socket2::Socket::from(std::os::fd::OwnedFd::from(socket));
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(std::os::fd::OwnedFd::from(socket).into())
 }
 
 /// Removes a socket that nobody listens on any more; anything else at this path is left alone and an error.

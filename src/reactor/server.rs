@@ -8,7 +8,6 @@ use std::thread::{self, JoinHandle};
 use mio::Poll;
 
 use crate::config::{Listen, ListenAddress};
-use crate::policy::Policy;
 use crate::telemetry::Sink;
 
 use super::Reactor;
@@ -61,15 +60,14 @@ impl Bound {
     pub fn serve(self, reactors: usize, shared: Arc<Shared>, sink: impl Fn() -> Sink) -> io::Result<Server> {
         raise_descriptor_limit();
         let names = self.names();
-        let mut listeners = self.split(reactors)?;
+        let listeners = self.split(reactors)?;
         let mut postboxes = Vec::new();
         let mut waiting = Vec::new();
-        for index in 0..reactors.max(1) {
+        for (index, own) in listeners.into_iter().enumerate() {
             let poll = Poll::new()?;
             let (postbox, mail) = mailbox(poll.registry())?;
             postboxes.push(postbox);
             let local = Local::new(Arc::clone(&shared), sink());
-            let own = std::mem::take(&mut listeners[index]);
             waiting.push(Reactor::new(index as u16, poll, own, mail, local)?);
         }
         shared.introduce(postboxes);
@@ -112,12 +110,6 @@ impl Server {
     /// What the reactors share: counters, for the admin listener.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
-    }
-
-    /// Puts a new policy into force: the next request is judged by it.
-    pub fn set_policy(&self, policy: Arc<Policy>, cut: bool) {
-        self.shared.policy.store(policy);
-        self.shared.post_all(|| Mail::PolicyChanged { cut });
     }
 
     /// No new connections; running exchanges may end within the grace period (P35).

@@ -193,7 +193,8 @@ mod tests {
     use super::*;
 
     fn query(name: &[u8], kind: u16) -> Vec<u8> {
-        [&[0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], name, &kind.to_be_bytes(), &[0, 1], b"\0\0\x29"].concat()
+        [&[0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1][..], name, &kind.to_be_bytes(), &[0, 1], b"\0\0\x29"]
+            .concat()
     }
 
     const EXAMPLE: &[u8] = b"\x03wWw\x07example\x03com\0";

@@ -7,6 +7,7 @@
 pub mod certs;
 pub mod client;
 pub mod gate;
+pub mod jail;
 pub mod ledger;
 pub mod origin;
 pub mod proxy;

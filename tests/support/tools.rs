@@ -17,7 +17,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found.or_else(|| skipped(name))
 }
 
-/// A Python with the provider SDKs of `tests/clients/requirements.txt`, in a virtual environment under `target`.
+/// A Python with the SDKs and HTTP clients of `tests/clients/requirements.txt`, in a virtual environment under `target`.
 pub fn python_with_sdks() -> Option<PathBuf> {
     let python = program("python3")?;
     let place = place("python");
@@ -43,10 +43,20 @@ pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
     };
     let ready = installed(&place, &wanted, "the Node SDKs", install);
     if ready {
-        // Node looks for packages beside the script, so the script goes to the packages.
-        fs::copy(clients().join("node_sdks.mjs"), place.join("node_sdks.mjs")).expect("a writable directory");
+        // Node looks for packages beside the script, so the scripts go to the packages.
+        for script in ["node_sdks.mjs", "node_http.mjs"] {
+            fs::copy(clients().join(script), place.join(script)).expect("a writable directory");
+        }
     }
     ready.then_some((node, place))
+}
+
+/// What a client wrote to its stdout; panics with its stderr where it failed.
+pub fn said(command: &mut Command) -> String {
+    let output = output(command);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} ended with {}: {stderr}", output.status);
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// Where the client scripts lie.

@@ -35,7 +35,9 @@ impl FromStr for To {
         match text.parse()? {
             ListenAddress::Unix(path) => Ok(Self::Unix(path)),
             ListenAddress::Vsock { cid: Some(cid), port } => Ok(Self::Vsock { cid, port }),
-            ListenAddress::Vsock { cid: None, .. } => Err("write the host's context id: vsock://2:5002".to_owned()),
+            ListenAddress::Vsock { cid: None, .. } => {
+                Err("write the host's context id: vsock://2:5002".to_owned())
+            }
             ListenAddress::Tcp(_) => Err("a relay goes to vsock://CID:PORT or unix:///PATH".to_owned()),
         }
     }
@@ -83,9 +85,18 @@ impl To {
     }
 }
 
-/// A full backlog of a Unix listener says `EAGAIN`; a host that restarts is not there for a moment.
+/// A full backlog of a Unix listener says `EAGAIN`; a host that restarts is not there for a moment; descriptors come
+/// back when connections end.
 fn is_passing(error: &io::Error) -> bool {
-    let kinds = [ErrorKind::WouldBlock, ErrorKind::ConnectionRefused, ErrorKind::NotFound, ErrorKind::ConnectionReset];
+    if [nix::libc::EMFILE, nix::libc::ENFILE].map(Some).contains(&error.raw_os_error()) {
+        return true;
+    }
+    let kinds = [
+        ErrorKind::WouldBlock,
+        ErrorKind::ConnectionRefused,
+        ErrorKind::NotFound,
+        ErrorKind::ConnectionReset,
+    ];
     kinds.contains(&error.kind())
 }
 

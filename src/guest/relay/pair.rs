@@ -179,7 +179,8 @@ impl Pair {
                 moved |= read.is_some();
             }
             if self.client_latch.writable && !self.down.is_empty() {
-                let written = latched(&mut self.client_latch.writable, self.down.drain(stream)).map_err(client)?;
+                let written =
+                    latched(&mut self.client_latch.writable, self.down.drain(stream)).map_err(client)?;
                 moved |= written.is_some();
             }
         }
