@@ -29,13 +29,13 @@
 //!
 //! # Import rules (kept by `tests/rules.rs`)
 //!
-//! 1. `limits`, `wire`, `policy` and `leg` use nothing of ours; `model` uses `wire`. `wire`, `policy` and `model` name no
-//!    `std::{net,fs,thread,time,process}`.
+//! 1. `limits`, `wire`, `policy` and `leg` use nothing of ours; `model` uses `wire`. `wire`, `policy` and `model` name
+//!    no `std::{net,fs,thread,time,process}`.
 //! 2. `exchange` uses wire, model, policy, `telemetry::event`, limits. `conn` uses leg, exchange, wire, policy, cert,
 //!    `telemetry::event`, limits, and `model::ModelTable`, which it carries to the exchange.
 //! 3. Neither `conn` nor `exchange` touches mio, sockets, threads, channels, clocks, files or SQLite.
-//! 4. `cert`, `upstream`, `telemetry`, `guest` never use `conn`, `exchange`, `reactor` or each other; `config` uses none of
-//!    `conn`, `exchange`, `reactor`, `leg`. Nothing uses `cli`; only `cli` uses `demo`, only tests use `lab`.
+//! 4. `cert`, `upstream`, `telemetry`, `guest` never use `conn`, `exchange`, `reactor` or each other; `config` uses none
+//!    of `conn`, `exchange`, `reactor`, `leg`. Nothing uses `cli`; only `cli` uses `demo`, only tests use `lab`.
 //! 5. One door per dependency: see `ARCHITECTURE.md`. TLS connections are made in `leg` (and by `demo`).
 //! 6. Clocks are read in `reactor` and `telemetry::writer`, by `guest::relay`, `cli` and `demo`; nowhere else.
 
