@@ -167,7 +167,7 @@ fn models(counters: &Counters, out: &mut Text) {
             ("reasoning", figures.reasoning),
         ] {
             let model = label("model", model);
-            family.add(&labels(&[("model", &**model), ("class", class)]), count);
+            family.add(&labels(&[("model", model.as_ref()), ("class", class)]), count);
         }
     }
 }
