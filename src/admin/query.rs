@@ -54,8 +54,8 @@ impl Params {
         }
     }
 
-    /// Takes all filters.
-    pub(super) fn filter(&mut self, reader: &Reader) -> Result<Filter, Response> {
+    /// Takes all filters; the session `current` is this process's.
+    pub(super) fn filter(&mut self, reader: &Reader, current: &str) -> Result<Filter, Response> {
         Ok(Filter {
             host: self.parse("host")?,
             decision: self.decision()?,
@@ -65,7 +65,10 @@ impl Params {
             status: self.parse("status")?,
             since: self.moment("since", reader)?,
             until: self.moment("until", reader)?,
-            session: self.take("session"),
+            session: self.take("session").map(|session| match &*session {
+                "current" => current.to_owned(),
+                _ => session,
+            }),
         })
     }
 

@@ -41,7 +41,7 @@ pub(super) fn rows(
     let follow = params.switch("follow")?;
     let wanted = Wanted {
         source,
-        filter: params.filter(&reader)?,
+        filter: params.filter(&reader, &state.session)?,
         after: params.parse("after")?.or(last_event_id.and_then(|id| id.parse().ok())),
         newest: params.count("newest", NEWEST)?,
         limit: params.count("limit", LIMIT.1)?.unwrap_or(LIMIT.0),
