@@ -45,7 +45,13 @@ fn only_health_is_told_without_the_token() {
         }
         let in_query = format!("{path}?token={}", bench.token);
         let answer = bench.ask_with(&method.to_uppercase(), &in_query, &host, "");
-        let expected = if path == "/" { 200 } else if open { 400 } else { 401 };
+        let expected = if path == "/" {
+            200
+        } else if open {
+            400
+        } else {
+            401
+        };
         assert_eq!(answer.status, expected, "{path} with the token in its query");
     }
 }
@@ -260,7 +266,8 @@ fn metrics_count_what_the_ledger_holds_and_promtool_accepts_them() {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
     };
     let ledger = bench.proxy.ledger();
-    let tokens = ledger.number("SELECT sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) FROM model_calls");
+    let tokens =
+        ledger.number("SELECT sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) FROM model_calls");
     assert_eq!(sum("tollgate_model_tokens_total{"), tokens as f64);
     let cost = ledger.number("SELECT sum(cost_pico_usd) FROM model_calls") as f64 / 1e12;
     assert!((sum("tollgate_model_cost_dollars_total{") - cost).abs() < 1e-9);
@@ -310,7 +317,8 @@ fn the_openapi_file_describes_what_is_served() {
         for (method, operation) in item.as_object().expect("operations") {
             let answer = bench.ask(&method.to_uppercase(), path);
             assert_eq!(answer.status, 200, "{method} {path}");
-            let kind = answer.head.field("content-type").and_then(|kind| kind.split(';').next()).expect("a type");
+            let kind =
+                answer.head.field("content-type").and_then(|kind| kind.split(';').next()).expect("a type");
             let content = &operation["responses"]["200"]["content"][kind];
             assert!(content.is_object(), "{method} {path} answers {kind}");
             if kind == "application/json" {
@@ -325,7 +333,10 @@ fn the_openapi_file_describes_what_is_served() {
     let problem = serde_json::from_slice(&bench.ask("GET", "/nope").body).expect("a JSON document");
     hold(&api, &json!({"$ref": "#/components/schemas/Problem"}), &problem, "/nope");
     for (target, what) in [("/v1/events", "events"), ("/v1/calls", "calls"), ("/v1/errors", "errors")] {
-        assert!(!bench.json(target)[what].as_array().expect("rows").is_empty(), "{target} was held by no row");
+        assert!(
+            !bench.json(target)[what].as_array().expect("rows").is_empty(),
+            "{target} was held by no row"
+        );
     }
 }
 

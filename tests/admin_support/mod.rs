@@ -30,14 +30,20 @@ pub struct Bench {
 impl Bench {
     /// A proxy in front of the demo's model providers.
     pub fn new() -> Self {
-        let setup = Setup::default().user(POLICY).more("[admin]\naddress = \"tcp://127.0.0.1:0\"");
+        Self::start(Setup::default())
+    }
+
+    /// As [`Bench::new`], with origins of the test's own.
+    pub fn start(setup: Setup) -> Self {
+        let setup = setup.user(POLICY).more("[admin]\naddress = \"tcp://127.0.0.1:0\"");
         let authority: Arc<Authority> = Arc::clone(&setup.origins);
         let origin = Origin::start(Box::new(move |name: &str| Ok(authority.server(name, Flaw::None))));
         let origin = origin.expect("an origin");
         let hosts = script::all().into_iter().map(|script| format!("{}:443", script.host));
         let proxy = hosts.fold(setup, |setup, host| setup.map(&host, origin.address())).start();
         let said = proxy.stderr();
-        let admin = said.split("on http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        let admin: Option<SocketAddr> =
+            said.split("on http://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
         let token = fs::read_to_string(proxy.dir().join("state/admin.token")).expect("a token file");
         let admin = admin.expect("the admin listener's address");
         Self { proxy, admin, token: token.trim().to_owned(), _origin: origin }

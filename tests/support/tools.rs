@@ -32,19 +32,25 @@ pub fn python_with_sdks() -> Option<PathBuf> {
 
 /// A directory with `node_modules` of `tests/clients/package.json` and our scripts, under `target`; and Node.
 pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
+    node_with("node", &clients(), "node_sdks.mjs")
+}
+
+/// A directory under `target` with `node_modules` of the `package.json` that lies beside a script, and a copy of the
+/// script; and Node.
+pub fn node_with(name: &str, from: &Path, script: &str) -> Option<(PathBuf, PathBuf)> {
     let node = program("node")?;
     let npm = program("npm")?;
-    let place = place("node");
-    let wanted = clients().join("package.json");
+    let place = place(name);
+    let wanted = from.join("package.json");
     let install = || {
         fs::create_dir_all(&place).map_err(|error| error.to_string())?;
         fs::copy(&wanted, place.join("package.json")).map_err(|error| error.to_string())?;
         run(Command::new(npm).args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&place))
     };
-    let ready = installed(&place, &wanted, "the Node SDKs", install);
+    let ready = installed(&place, &wanted, "packages for Node", install);
     if ready {
         // Node looks for packages beside the script, so the script goes to the packages.
-        fs::copy(clients().join("node_sdks.mjs"), place.join("node_sdks.mjs")).expect("a writable directory");
+        fs::copy(from.join(script), place.join(script)).expect("a writable directory");
     }
     ready.then_some((node, place))
 }
