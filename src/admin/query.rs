@@ -54,8 +54,8 @@ impl Params {
         }
     }
 
-    /// Takes all filters.
-    pub(super) fn filter(&mut self, reader: &Reader) -> Result<Filter, Response> {
+    /// Takes all filters; the session `current` is this process's.
+    pub(super) fn filter(&mut self, reader: &Reader, current: &str) -> Result<Filter, Response> {
         Ok(Filter {
             host: self.parse("host")?,
             decision: self.decision()?,
@@ -65,7 +65,10 @@ impl Params {
             status: self.parse("status")?,
             since: self.moment("since", reader)?,
             until: self.moment("until", reader)?,
-            session: self.take("session"),
+            session: self.take("session").map(|session| match &*session {
+                "current" => current.to_owned(),
+                _ => session,
+            }),
         })
     }
 
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(params.take("host").as_deref(), Some("*.a"));
         assert!(params.switch("follow").expect("a switch"));
         let left = params.finish().expect_err("x is unknown");
-        assert!(left.status == 400 && left.body.contains("x"), "{left:?}");
+        assert!(left.status == 400 && left.body.contains('x'), "{left:?}");
     }
 
     #[test]

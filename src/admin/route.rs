@@ -139,7 +139,7 @@ fn page(text: &str) -> Result<Response, Response> {
 fn usage(state: &State, mut params: Params) -> Result<Response, Response> {
     let reader = state.reader().map_err(|error| unreadable(&error))?;
     let by = group(params.take("group_by").as_deref().unwrap_or("model"))?;
-    let filter = params.filter(&reader)?;
+    let filter = params.filter(&reader, &state.session)?;
     params.finish()?;
     let report = reader.usage_report(by, &filter).map_err(|error| unreadable(&error))?;
     Ok(document(&serde_json::to_value(report).expect("texts and numbers have a JSON form")))

@@ -41,7 +41,7 @@ pub(super) fn rows(
     let follow = params.switch("follow")?;
     let wanted = Wanted {
         source,
-        filter: params.filter(&reader)?,
+        filter: params.filter(&reader, &state.session)?,
         after: params.parse("after")?.or(last_event_id.and_then(|id| id.parse().ok())),
         newest: params.count("newest", NEWEST)?,
         limit: params.count("limit", LIMIT.1)?.unwrap_or(LIMIT.0),
@@ -68,7 +68,9 @@ fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
         wanted.newest.is_some() || body.len() < PAGE
     };
     let next = reader.rows(wanted.source, &wanted.filter, range, each).map_err(|error| unreadable(&error))?;
-    body += &format!("],\"next\":\"{next}\"}}\n");
+    for part in ["],\"next\":\"", &next.to_string(), "\"}\n"] {
+        body.push_str(part);
+    }
     Ok(Response::new(JSON, body))
 }
 

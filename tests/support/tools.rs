@@ -33,14 +33,20 @@ pub fn python_with_sdks() -> Option<PathBuf> {
 
 /// A directory with `node_modules` of `tests/clients/package.json` and our scripts, under `target`; and Node.
 pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
+    node_with("node", &clients(), &["node_sdks.mjs", "node_http.mjs"])
+}
+
+/// A directory under `target` with `node_modules` of the `package.json` that lies beside some scripts, and copies of
+/// the scripts; and Node.
+pub fn node_with(name: &str, from: &Path, scripts: &[&str]) -> Option<(PathBuf, PathBuf)> {
     let node = program("node")?;
     let npm = program("npm")?;
-    let place = place("node");
-    let wanted = clients().join("package.json");
-    required("the Node SDKs", installed(&place, &wanted, || npm_install(&npm, &wanted, &place)))?;
+    let place = place(name);
+    let wanted = from.join("package.json");
+    required("packages for Node", installed(&place, &wanted, || npm_install(&npm, &wanted, &place)))?;
     // Node looks for packages beside the script, so the scripts go to the packages.
-    for script in ["node_sdks.mjs", "node_http.mjs"] {
-        fs::copy(clients().join(script), place.join(script)).expect("a writable directory");
+    for script in scripts {
+        fs::copy(from.join(script), place.join(script)).expect("a writable directory");
     }
     Some((node, place))
 }
