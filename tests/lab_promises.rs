@@ -187,6 +187,9 @@ fn p21_a_slow_reader_is_not_silent_and_gets_the_whole_answer() {
     }
 }
 
+/// A limit's name, a request of a size, the limit, and the status past it.
+type Limit<'a> = (&'a str, &'a dyn Fn(usize) -> String, usize, u16);
+
 #[test]
 fn p22_limits_hold_at_the_limit_and_one_past() {
     let line = |len: usize| format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "a".repeat(len - 14));
@@ -210,8 +213,7 @@ fn p22_limits_hold_at_the_limit_and_one_past() {
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: {value}\r\n\r\n"
         )
     };
-    type Case<'a> = (&'a str, &'a dyn Fn(usize) -> String, usize, u16);
-    let limits: [Case<'_>; 5] = [
+    let limits: [Limit<'_>; 5] = [
         ("request line", &line, 16 << 10, 414),
         ("header block", &block, 64 << 10, 431),
         ("fields", &fields, 256, 431),

@@ -27,7 +27,8 @@ pub fn python_with_sdks() -> Option<PathBuf> {
         run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&place))?;
         run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))
     };
-    installed(&place, &wanted, "the Python SDKs", install).then_some(interpreter)
+    required("the Python SDKs", installed(&place, &wanted, install))?;
+    Some(interpreter)
 }
 
 /// A directory with `node_modules` of `tests/clients/package.json` and our scripts, under `target`; and Node.
@@ -36,19 +37,33 @@ pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
     let npm = program("npm")?;
     let place = place("node");
     let wanted = clients().join("package.json");
-    let install = || {
-        fs::create_dir_all(&place).map_err(|error| error.to_string())?;
-        fs::copy(&wanted, place.join("package.json")).map_err(|error| error.to_string())?;
-        run(Command::new(npm).args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&place))
-    };
-    let ready = installed(&place, &wanted, "the Node SDKs", install);
-    if ready {
-        // Node looks for packages beside the script, so the scripts go to the packages.
-        for script in ["node_sdks.mjs", "node_http.mjs"] {
-            fs::copy(clients().join(script), place.join(script)).expect("a writable directory");
+    required("the Node SDKs", installed(&place, &wanted, || npm_install(&npm, &wanted, &place)))?;
+    // Node looks for packages beside the script, so the scripts go to the packages.
+    for script in ["node_sdks.mjs", "node_http.mjs"] {
+        fs::copy(clients().join(script), place.join(script)).expect("a writable directory");
+    }
+    Some((node, place))
+}
+
+/// The directory of the agents' programs (`tests/clients/agents/package.json`), under `target`. They are large and
+/// change often, so they are never required.
+pub fn agents() -> Option<PathBuf> {
+    let npm = program("npm")?;
+    let place = place("agents");
+    let wanted = clients().join("agents/package.json");
+    match installed(&place, &wanted, || npm_install(&npm, &wanted, &place)) {
+        Ok(()) => Some(place.join("node_modules/.bin")),
+        Err(why) => {
+            eprintln!("skipped: the agents cannot be installed: {why}");
+            None
         }
     }
-    ready.then_some((node, place))
+}
+
+fn npm_install(npm: &Path, wanted: &Path, place: &Path) -> Result<(), String> {
+    fs::create_dir_all(place).map_err(|error| error.to_string())?;
+    fs::copy(wanted, place.join("package.json")).map_err(|error| error.to_string())?;
+    run(Command::new(npm).args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(place))
 }
 
 /// What a client wrote to its stdout; panics with its stderr where it failed.
@@ -95,17 +110,23 @@ fn place(language: &str) -> PathBuf {
 }
 
 /// Installs once for each state of the list of wanted packages.
-fn installed(place: &Path, wanted: &Path, what: &str, install: impl FnOnce() -> Result<(), String>) -> bool {
+fn installed(
+    place: &Path,
+    wanted: &Path,
+    install: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
     let _one_at_a_time = INSTALLING.lock();
     let stamp = place.join("installed");
     let wanted = fs::read(wanted).expect("the list of packages");
     if fs::read(&stamp).is_ok_and(|had| had == wanted) {
-        return true;
+        return Ok(());
     }
-    match install() {
-        Ok(()) => fs::write(stamp, wanted).is_ok(),
-        Err(why) => skipped::<()>(&format!("{what}, which cannot be installed: {why}")).is_some(),
-    }
+    install()?;
+    fs::write(stamp, wanted).map_err(|error| error.to_string())
+}
+
+fn required(what: &str, installed: Result<(), String>) -> Option<()> {
+    installed.map_or_else(|why| skipped(&format!("{what}, which cannot be installed: {why}")), Some)
 }
 
 fn run(command: &mut Command) -> Result<(), String> {
