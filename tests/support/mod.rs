@@ -6,6 +6,7 @@
 
 pub mod certs;
 pub mod client;
+pub mod frames;
 pub mod gate;
 pub mod ledger;
 pub mod origin;

@@ -44,7 +44,7 @@ pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
     let ready = installed(&place, &wanted, "the Node SDKs", install);
     if ready {
         // Node looks for packages beside the script, so the scripts go to the packages.
-        for script in ["node_sdks.mjs", "node_http.mjs"] {
+        for script in ["node_sdks.mjs", "node_http.mjs", "node_websocket.mjs"] {
             fs::copy(clients().join(script), place.join(script)).expect("a writable directory");
         }
     }
