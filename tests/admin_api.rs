@@ -1,10 +1,10 @@
 //! The admin listener from outside: who is let in, what is told, and that it agrees with the ledger and with
 //! `config/openapi.json`.
 
+#![expect(clippy::float_cmp, reason = "counters are whole numbers that a double holds exactly")]
+
 mod admin_support;
 mod support;
-
-#![expect(clippy::float_cmp, reason = "counters are whole numbers that a double holds exactly")]
 
 use std::collections::BTreeSet;
 use std::fs;
