@@ -89,7 +89,7 @@ fn forwarded(cases: &[Case]) -> Vec<Vec<u8>> {
     let origin = Origin::plain(answer_once);
     let setup = ["*:80", "*:8080"].iter().fold(Setup::default(), |setup, at| setup.map(at, origin.address()));
     let proxy = setup.user(POLICY).start();
-    for case in &cases {
+    for case in cases {
         play(proxy.address(), case);
     }
     support::eventually("the origin has read everything", || (origin.open() == 0).then_some(()));
