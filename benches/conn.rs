@@ -6,7 +6,8 @@ use divan::counter::{BytesCount, ItemsCount};
 use tollgate::lab::Lab;
 use tollgate::lab::cuts::Cuts;
 
-const REQUEST: &[u8] = b"GET /v1/things?page=2 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\
+const REQUEST: &[u8] =
+    b"GET /v1/things?page=2 HTTP/1.1\r\nHost: a.test\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\
     Accept-Encoding: gzip\r\nAuthorization: Bearer 0123456789abcdef\r\n\r\n";
 
 fn main() {
