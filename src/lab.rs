@@ -11,6 +11,7 @@ pub mod cuts;
 pub mod normal;
 pub mod peer;
 pub mod round;
+pub mod storm;
 pub mod world;
 
 use std::collections::VecDeque;
@@ -240,13 +241,7 @@ impl Lab {
 
     /// The net events so far.
     pub fn rows(&self) -> Vec<&NetEvent> {
-        let mut rows = Vec::new();
-        for event in &self.events {
-            if let Event::Net(row) = event {
-                rows.push(&**row);
-            }
-        }
-        rows
+        self.events.iter().filter_map(net_event).collect()
     }
 
     /// Runs until nothing moves any more.
@@ -443,6 +438,10 @@ impl Lab {
             conn.run(cx);
         });
     }
+}
+
+fn net_event(event: &Event) -> Option<&NetEvent> {
+    if let Event::Net(row) = event { Some(row) } else { None }
 }
 
 /// What a guest's connection is known by here.

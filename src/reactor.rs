@@ -5,6 +5,7 @@
 //! once, latch readiness, take mail, fire timers, work the run list, free what was closed.
 
 mod dialer;
+pub mod figures;
 pub mod listen;
 pub mod mailbox;
 mod run;

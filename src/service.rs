@@ -1,10 +1,13 @@
 //! From settings to a running proxy: opens the ledger, the CA, trust and policy, binds the listeners, starts the
 //! reactors. What cannot be opened or verified is an error that says what to do; nothing starts half (fail closed).
 
+mod rulebook;
+
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::admin::{self, Admin};
 use crate::cert::{Authority, MintOptions, Minter, bundle};
 use crate::config::{self, ConfigError, Settings};
 use crate::conn::World;
@@ -22,6 +25,8 @@ use crate::telemetry::{Closed, Ledger, LedgerOptions, Retention, SessionInfo};
 use crate::upstream::resolve::{ResolveError, ResolveOptions, Resolver};
 use crate::upstream::trust::Trust;
 use crate::upstream::via::ViaOptions;
+
+pub use rulebook::Rulebook;
 
 /// Why a proxy cannot start.
 #[derive(Debug)]
@@ -55,6 +60,10 @@ pub struct Service {
     ledger: Ledger,
     /// Export to a collector, where one is configured.
     live: Option<Live>,
+    rulebook: Arc<Rulebook>,
+    admin: Option<Admin>,
+    /// Where it listens.
+    names: Vec<String>,
 }
 
 impl Service {
@@ -64,7 +73,7 @@ impl Service {
         identity: Identity,
         notice: &mut dyn FnMut(&str),
     ) -> Result<Self, StartError> {
-        let policy = load_policy(&settings, notice).map_err(failed)?;
+        let loaded = rulebook::load(&settings.policy, notice).map_err(failed)?;
         make_state_dir(&settings)?;
         let authority = Authority::open_or_create(&settings.state_dir, wall_clock()).map_err(failed)?;
         write_bundle(&settings, &authority)?;
@@ -73,7 +82,9 @@ impl Service {
         let bound = Bound::new(&settings.listen).map_err(|error| {
             failed(format!("cannot listen on {}: {}: choose another address", error.address, error.error))
         })?;
-        let policy = Arc::new(policy);
+        let admin = settings.admin.as_ref().map(|admin| bind_admin(admin, notice)).transpose()?;
+        let own = bound.tcp_addresses().into_iter().chain(admin.as_ref().and_then(admin::Bound::tcp_address));
+        let policy = Arc::new(loaded.policy.clone());
         let models = Arc::new(model_table(&settings));
         let world = World {
             limits: settings.limits.clone(),
@@ -82,21 +93,41 @@ impl Service {
             policy: Arc::clone(&policy),
             pricing: Arc::new(Tariff { prices: price_table(&settings)?, models: Arc::clone(&models) }),
             models,
-            own: bound.tcp_addresses().into(),
+            own: own.collect(),
             keep_headers: settings.telemetry.headers,
         };
         let shared = share(world, &settings)?;
         let ledger = Ledger::open(ledger_options(&settings, identity, policy.digest())).map_err(failed)?;
         let server = bound
-            .serve(settings.reactors, shared, || ledger.sender())
+            .serve(settings.reactors, Arc::clone(&shared), || ledger.sender())
             .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
         let live = export_live(&settings)?;
-        Ok(Self { settings, server, ledger, live })
+        let rulebook = Arc::new(Rulebook::new(&settings, shared, loaded));
+        let mut service =
+            Self { names: server.names().to_vec(), settings, server, ledger, live, rulebook, admin: None };
+        if let Some(admin) = admin {
+            service.serve_admin(admin)?;
+        }
+        Ok(service)
     }
 
-    /// The addresses that accept connections now.
+    fn serve_admin(&mut self, bound: admin::Bound) -> Result<(), StartError> {
+        self.names.push(bound.name().to_owned());
+        let context = admin::Context {
+            session: self.ledger.session_id().to_owned(),
+            ledger: self.settings.telemetry.db.clone(),
+            shared: Arc::clone(self.server.shared()),
+            sink: self.ledger.sender(),
+            rulebook: Arc::clone(&self.rulebook),
+        };
+        let failed = |error| failed(format!("cannot start the admin listener: {error}"));
+        self.admin = Some(bound.serve(context).map_err(failed)?);
+        Ok(())
+    }
+
+    /// The addresses that accept connections now; the admin listener's is the last.
     pub fn listening(&self) -> &[String] {
-        self.server.names()
+        &self.names
     }
 
     /// Settings that it runs with.
@@ -111,13 +142,12 @@ impl Service {
 
     /// Reads the policy files again: all or nothing; on an error the last good policy stays in force.
     pub fn reload(&self, notice: &mut dyn FnMut(&str)) -> Result<(), ConfigError> {
-        let policy = load_policy(&self.settings, notice)?;
-        self.server.set_policy(Arc::new(policy), self.settings.reload_cut);
-        Ok(())
+        self.rulebook.reload(notice).map(drop)
     }
 
     /// No new connections; running exchanges may end within the grace period.
     pub fn drain(&self) {
+        self.admin.iter().for_each(Admin::drain);
         self.server.drain();
     }
 
@@ -134,6 +164,9 @@ impl Service {
     /// Waits for the reactors, then writes out what the ledger still holds.
     pub fn finish(self) -> Result<Closed, StartError> {
         self.server.join().map_err(failed)?;
+        if let Some(admin) = self.admin {
+            admin.stop();
+        }
         let closed = self.ledger.close(FLUSH);
         if let Some(live) = self.live {
             live.stop();
@@ -155,14 +188,11 @@ fn export_live(settings: &Settings) -> Result<Option<Live>, StartError> {
     exporter.spawn(every).map(Some).map_err(failed)
 }
 
-fn load_policy(
-    settings: &Settings,
-    notice: &mut dyn FnMut(&str),
-) -> Result<crate::policy::Policy, ConfigError> {
-    let files = &settings.policy;
-    let loaded = config::policy::load(files.user.as_deref(), files.corp.as_deref())?;
-    loaded.notices.iter().for_each(|line| notice(line));
-    Ok(loaded.policy)
+fn bind_admin(settings: &config::Admin, notice: &mut dyn FnMut(&str)) -> Result<admin::Bound, StartError> {
+    let bound = admin::Bound::new(settings)
+        .map_err(|error| failed(format!("cannot serve the admin API on {}: {error}", settings.address)))?;
+    notice(&bound.invitation());
+    Ok(bound)
 }
 
 fn make_state_dir(settings: &Settings) -> Result<(), StartError> {

@@ -38,7 +38,6 @@ impl<V: Clone> Cache<V> {
     }
 
     /// How many values are held.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }

@@ -1,10 +1,11 @@
 //! The TLS server that a guest meets: one configuration for each host, from a bounded, expiring cache.
 //!
-//! TLS 1.2 and 1.3, ALPN `http/1.1` only, no client certificates, no early data, no session store: resumption
+//! TLS 1.2 and 1.3, ALPN `http/1.1` or `http/1.0`, no client certificates, no early data, no session store: resumption
 //! is by ticket, and a ticket is bound to the host whose connection it was issued on. Minting happens on the
 //! caller's thread outside any lock.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -48,6 +49,8 @@ pub struct Minter {
     /// What all hosts share; cloned and given a leaf.
     template: ServerConfig,
     cache: Mutex<Cache<Minted>>,
+    /// Leaves minted so far.
+    minted: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -76,6 +79,7 @@ impl Minter {
             signing_key,
             template: template(Arc::new(aws_lc_rs::default_provider()))?,
             cache: Mutex::new(Cache::new(options.cache)),
+            minted: AtomicU64::new(0),
         })
     }
 
@@ -87,9 +91,15 @@ impl Minter {
             return Ok(minted.config);
         }
         let minted = self.mint(host, now)?;
+        self.minted.fetch_add(1, Relaxed);
         let config = Arc::clone(&minted.config);
         self.cache().insert(host.shared(), minted);
         Ok(config)
+    }
+
+    /// How many hosts' configurations are held, and how many were minted so far.
+    pub fn cached_and_minted(&self) -> (usize, u64) {
+        (self.cache().len(), self.minted.load(Relaxed))
     }
 
     /// The authority that signs.
@@ -127,7 +137,8 @@ fn template(provider: Arc<CryptoProvider>) -> Result<ServerConfig, CertError> {
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new())); // empty: knows no host until given one
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // `curl --http1.0` offers http/1.0 alone; it means the same connection to us.
+    config.alpn_protocols = [&b"http/1.1"[..], b"http/1.0"].map(<[u8]>::to_vec).into();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(config)

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use crate::config::policy::LoadedPolicy;
+use crate::config::policy::document::file_and_line;
 use crate::config::{self, ConfigError, Overrides, PolicyFiles};
 use crate::policy::Why;
 
@@ -110,14 +111,6 @@ fn whose(why: &Why) -> String {
     match &why.place {
         Some(place) => format!("{} ({place})", why.layer.as_str()),
         None => why.layer.as_str().to_owned(),
-    }
-}
-
-/// A place as file and line.
-fn file_and_line(place: Option<&str>) -> (Option<&str>, Option<u64>) {
-    match place.and_then(|place| place.rsplit_once(':')) {
-        Some((file, line)) => (Some(file), line.parse().ok()),
-        None => (None, None),
     }
 }
 

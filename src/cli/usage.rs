@@ -5,13 +5,11 @@ mod reprice;
 use std::borrow::Cow;
 use std::io::stdout;
 
-use serde::Serialize;
-
 use super::Failure;
 use super::reading::{Filters, Where, line, unreadable};
 use super::table::{Column, Table, count, left, right, usd};
 use crate::service::price_table;
-use crate::telemetry::query::{Group, Totals, UsageRow};
+use crate::telemetry::query::{Group, Totals, UsageReport};
 
 /// Add up tokens and cost of model calls.
 ///
@@ -44,8 +42,7 @@ pub struct Args {
     place: Where,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum By {
     Model,
     Provider,
@@ -68,14 +65,6 @@ impl By {
     }
 }
 
-/// What `--json` prints.
-#[derive(Serialize)]
-struct Report {
-    by: By,
-    rows: Vec<UsageRow>,
-    total: Totals,
-}
-
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
     let reader = args.place.open()?;
@@ -89,7 +78,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         reprice::reprice(&reader, &filter, &table, None, &mut total).map_err(unreadable)?;
     }
     let total = total.into_iter().next().map(|row| row.totals).unwrap_or_default();
-    let report = Report { by: args.by, rows, total };
+    let report = UsageReport { by: args.by.group(), rows, total };
     if args.json {
         let text = serde_json::to_string_pretty(&report).expect("texts and numbers have a JSON form");
         return line(&mut stdout().lock(), &text).map(drop);
@@ -109,7 +98,7 @@ const COLUMNS: &[Column] = &[
     left("OF", 0),
 ];
 
-fn print(report: &Report) -> Result<(), Failure> {
+fn print(report: &UsageReport) -> Result<(), Failure> {
     let mut out = stdout().lock();
     let table = Table::for_stdout(COLUMNS);
     let mut lines = vec![table.head()];

@@ -4,6 +4,7 @@
 //! an error that names the place, never a policy without that file.
 
 mod digest;
+pub mod document;
 mod lint;
 mod merge;
 mod read;

@@ -177,7 +177,7 @@ fn open_tunnel(request: SocksRequest, legs: &mut Legs, session: &mut Session, cx
             };
             session.target = Some(Target { host: host.clone(), port: request.port });
             let (verdict, why) = cx.world.policy.host(&host, request.port);
-            if verdict == HostVerdict::Deny {
+            if verdict == HostVerdict::Deny && !cx.world.policy.observe() {
                 return Err(Fault::socks_denied(socks::reply(SOCKS_NOT_ALLOWED), why));
             }
         }

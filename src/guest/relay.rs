@@ -21,6 +21,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{getsockopt, sockopt};
 use slab::Slab;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -45,6 +46,16 @@ pub struct Options {
 
 /// Connections that one relay carries unless told otherwise; each holds at most 32 KiB.
 pub const CONNECTIONS: usize = 8192;
+
+/// Raises the soft limit of open files to the hard one: a connection takes two. A limit that cannot be raised is a
+/// lower bound on connections, which then wait.
+fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard); // as said above
+    }
+}
 
 /// A relay with its sockets bound.
 pub struct Relay {
@@ -89,6 +100,7 @@ const MOST_DATAGRAMS: usize = 1024;
 impl Relay {
     /// Binds the port in both families and starts the thread that finds processes.
     pub fn bind(options: &Options) -> io::Result<Self> {
+        raise_open_files();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (told, processes) = channel();

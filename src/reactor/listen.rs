@@ -196,6 +196,19 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// A socket that only our own user can connect to, from its first moment on.
+pub fn bind_private(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    remove_stale(path)?;
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Before it is bound: its file gets the mode that the socket has (unix(7)'s Linux way).
+    let socket = std::fs::File::from(std::os::fd::OwnedFd::from(socket));
+    socket.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    let socket = socket2::Socket::from(std::os::fd::OwnedFd::from(socket));
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(std::os::fd::OwnedFd::from(socket).into())
+}
+
 /// Removes a socket that nobody listens on any more; anything else at this path is left alone and an error.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let Ok(metadata) = std::fs::symlink_metadata(path) else { return Ok(()) };

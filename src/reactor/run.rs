@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::conn::world::{Cx, Gate};
 use crate::conn::{Answer, Ask, Conn, Life, Side};
-use crate::telemetry::event::Event;
 use crate::telemetry::{Health, OnFailure};
 
 use super::socket::Received;
@@ -197,9 +196,7 @@ impl Reactor {
 
     fn record(&mut self) {
         for event in self.events.drain(..) {
-            if let Event::Net(row) = &event {
-                self.local.count(row);
-            }
+            self.local.count(&event);
             if let Err(full) = self.local.sink.try_send(event) {
                 self.local.sink.count_lost(&full.0);
             }

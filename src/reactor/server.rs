@@ -8,7 +8,6 @@ use std::thread::{self, JoinHandle};
 use mio::Poll;
 
 use crate::config::{Listen, ListenAddress};
-use crate::policy::Policy;
 use crate::telemetry::Sink;
 
 use super::Reactor;
@@ -111,12 +110,6 @@ impl Server {
     /// What the reactors share: counters, for the admin listener.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
-    }
-
-    /// Puts a new policy into force: the next request is judged by it.
-    pub fn set_policy(&self, policy: Arc<Policy>, cut: bool) {
-        self.shared.policy.store(policy);
-        self.shared.post_all(|| Mail::PolicyChanged { cut });
     }
 
     /// No new connections; running exchanges may end within the grace period (P35).

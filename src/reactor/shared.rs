@@ -7,17 +7,19 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use crate::cert::Minter;
 use crate::config::AddressMap;
 use crate::conn::World;
-use crate::limits::Limits;
+use crate::limits::{Limits, Now};
 use crate::policy::Policy;
 use crate::policy::host::Host;
 use crate::telemetry::Sink;
-use crate::telemetry::event::NetEvent;
+use crate::telemetry::event::Event;
 use crate::upstream::resolve::Resolver;
 use crate::upstream::trust::Trust;
 use crate::upstream::via::ViaOptions;
 
+use super::figures::Figures;
 use super::mailbox::{Mail, Postbox};
 
 /// Memory that a connection takes beside what it buffers: TLS state, sockets' bookkeeping.
@@ -57,6 +59,8 @@ pub struct Counters {
     pub pooled: AtomicUsize,
     /// Net events by decision: allowed, denied, failed, aborted, spliced.
     pub decisions: [AtomicU64; 5],
+    /// Phases towards origins, inspection that stopped, models.
+    pub figures: Figures,
 }
 
 impl Shared {
@@ -91,6 +95,22 @@ impl Shared {
     /// Settings for one reactor.
     pub fn world(&self) -> World {
         self.template.clone()
+    }
+
+    /// Both clocks, as the reactors read them.
+    pub fn now(&self) -> Now {
+        Now { mono: super::elapsed(self.start), wall: super::wall_clock() }
+    }
+
+    /// What gives hosts their certificates.
+    pub fn minter(&self) -> &Minter {
+        &self.template.minter
+    }
+
+    /// Puts a new policy into force: the next request is judged by it.
+    pub fn set_policy(&self, policy: Arc<Policy>, cut: bool) {
+        self.policy.store(policy);
+        self.post_all(|| Mail::PolicyChanged { cut });
     }
 
     /// The newest policy.
@@ -167,9 +187,13 @@ impl Local {
             && counters.memory.load(Relaxed) < limits.memory
     }
 
-    /// Counts an ended exchange.
-    pub fn count(&self, row: &NetEvent) {
-        self.shared.counters.decisions[row.decision as usize].fetch_add(1, Relaxed);
+    /// Counts what an ended exchange did.
+    pub fn count(&self, event: &Event) {
+        let counters = &self.shared.counters;
+        if let Event::Net(row) = event {
+            counters.decisions[row.decision as usize].fetch_add(1, Relaxed);
+        }
+        counters.figures.count(event);
     }
 
     /// Publishes how many origin connections are idle here.

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{Filter, Reader, Result, Source};
 
 /// What usage is added up by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Group {
     /// The model that answered, else the one asked for.
     Model,
@@ -70,6 +71,17 @@ pub struct UsageRow {
     /// Its sums.
     #[serde(flatten)]
     pub totals: Totals,
+}
+
+/// Usage by group, with the sum over everything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UsageReport {
+    /// What the rows are added up by.
+    pub by: Group,
+    /// The groups.
+    pub rows: Vec<UsageRow>,
+    /// Their sum.
+    pub total: Totals,
 }
 
 /// A session with its totals.
@@ -151,6 +163,13 @@ impl Reader {
             Ok(UsageRow { key: row.get(0)?, totals: totals(row, 1)? })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Usage by group and in total.
+    pub fn usage_report(&self, by: Group, filter: &Filter) -> Result<UsageReport> {
+        let rows = self.usage(Some(by), filter)?;
+        let total = self.usage(None, filter)?.into_iter().next().map(|row| row.totals).unwrap_or_default();
+        Ok(UsageReport { by, rows, total })
     }
 
     /// All sessions in the order of their start. The requests of one lie in its blocks of ids, so each is read once.

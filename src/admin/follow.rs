@@ -1,0 +1,116 @@
+//! Rows as they are written, as server-sent events: `event: row`, one line of JSON as `data`, and the place in the
+//! ledger as `id`, from which a follower that lost its connection goes on.
+//!
+//! A follower costs a look at a counter ten times a second; the ledger is read when that has moved.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::Duration;
+
+use super::State;
+use super::http::{Response, head};
+use super::rows::Wanted;
+use crate::telemetry::query::{Position, QueryError, Range, Reader};
+
+/// Followers at once; more are answered 503.
+const FOLLOWERS: usize = 8;
+/// How often the counter is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// Looks after which the ledger is read all the same: another process may write to it.
+const ANYWAY: u32 = 10;
+/// Looks without a row after which a comment shows that both sides are there.
+const QUIET: u32 = 100;
+
+/// Rows from some place on.
+pub(super) struct Follow {
+    wanted: Wanted,
+}
+
+/// One of the [`FOLLOWERS`].
+struct Seat<'s>(&'s State);
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.followers.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Follow {
+    pub(super) fn new(wanted: Wanted) -> Self {
+        Self { wanted }
+    }
+
+    /// Writes until the peer has gone or the proxy ends.
+    pub(super) fn run(mut self, state: &State, out: &mut impl Write) -> io::Result<()> {
+        let taken = state.followers.fetch_add(1, Relaxed);
+        let _seat = Seat(state);
+        if taken >= FOLLOWERS {
+            let full = Response::problem(503, "too many followers").with("retry-after", "5");
+            return full.write(out, false);
+        }
+        out.write_all((head(200, "text/event-stream", "connection: close\r\n") + "\r\n").as_bytes())?;
+        let mut at = self.begin(state, out)?;
+        let (mut seen, mut looks, mut quiet) = (state.sink().written(), 0, 0);
+        while !state.is_draining() {
+            thread::sleep(LOOK);
+            (looks, quiet) = (looks + 1, quiet + 1);
+            let written = state.sink().written();
+            if written != seen || looks >= ANYWAY {
+                (seen, looks) = (written, 0);
+                let next = self.send(state, at, out)?;
+                quiet = if next == at { quiet } else { 0 };
+                at = next;
+            }
+            if quiet >= QUIET {
+                out.write_all(b":\n\n")?;
+                quiet = 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what is wanted of what is there already; where to go on.
+    fn begin(&mut self, state: &State, out: &mut impl Write) -> io::Result<Position> {
+        let newest = self.wanted.newest;
+        if let (None, Some(after)) = (newest, self.wanted.after) {
+            return self.send(state, after, out);
+        }
+        let reader = state.reader().map_err(|error| failed(&error))?;
+        let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
+        let range = Range { newest, after: self.wanted.after.unwrap_or_default(), limit: None };
+        let at = if newest.is_some() { self.rows(&reader, range, out)?.max(end) } else { end };
+        out.write_all(format!("id: {at}\n\n").as_bytes())?;
+        Ok(at)
+    }
+
+    /// Sends rows behind `at`. A ledger that cannot be read now is tried again at the next look.
+    fn send(&self, state: &State, at: Position, out: &mut impl Write) -> io::Result<Position> {
+        let Ok(reader) = state.reader() else { return Ok(at) };
+        // What is there before the rows are read will have been read: rows that the filter left out are not read again.
+        let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
+        let range = Range { after: at, ..Range::default() };
+        let last = self.rows(&reader, range, out)?;
+        let next = last.max(end);
+        if last > at {
+            out.write_all(format!("id: {next}\n\n").as_bytes())?;
+        }
+        Ok(next.max(at))
+    }
+
+    fn rows(&self, reader: &Reader, range: Range, out: &mut impl Write) -> io::Result<Position> {
+        let mut outcome = Ok(());
+        let mut out = BufWriter::new(out);
+        let at = reader.rows(self.wanted.source, &self.wanted.filter, range, |record| {
+            outcome = out.write_all(format!("event: row\ndata: {}\n\n", record.to_json()).as_bytes());
+            outcome.is_ok()
+        });
+        outcome?;
+        out.flush()?;
+        at.map_err(|error| failed(&error))
+    }
+}
+
+fn failed(error: &QueryError) -> io::Error {
+    io::Error::other(error.to_string())
+}

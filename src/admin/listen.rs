@@ -1,0 +1,171 @@
+//! Sockets and threads of the admin listener: one accepts, each connection has one of its own, their number is
+//! bounded. Refuses to wait for a silent peer: reading and writing have deadlines.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::http::{Connection, Response};
+use super::{State, route};
+use crate::config::ListenAddress;
+use crate::reactor::listen::bind_private;
+
+/// Connections served at once; more are answered 503.
+const CONNECTIONS: usize = 32;
+/// How long a peer may take none of what is written to it.
+const WRITE: Duration = Duration::from_secs(5);
+/// How long to wait after a failed accept, so that a lack of descriptors is no busy loop.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Where connections come from.
+pub(super) enum Listener {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// Binds; a socket file is for this user only (0600).
+    pub(super) fn bind(address: &ListenAddress) -> io::Result<Self> {
+        match address {
+            ListenAddress::Tcp(address) if address.ip().to_canonical().is_loopback() => {
+                let listener = TcpListener::bind(address)?;
+                let address = listener.local_addr()?;
+                Ok(Self::Tcp(listener, address))
+            }
+            ListenAddress::Unix(path) => Ok(Self::Unix(bind_private(path)?, path.clone())),
+            _ => Err(io::Error::other("use a loopback address or a unix:// socket")),
+        }
+    }
+
+    pub(super) fn tcp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(_, address) => Some(*address),
+            Self::Unix(..) => None,
+        }
+    }
+
+    /// Has the accepting thread look at its flags; false when it cannot be reached.
+    pub(super) fn wake(&self) -> bool {
+        match self {
+            Self::Tcp(_, address) => TcpStream::connect(address).is_ok(),
+            Self::Unix(_, path) => UnixStream::connect(path).is_ok(),
+        }
+    }
+
+    fn accept(&self) -> io::Result<Stream> {
+        let stream = match self {
+            Self::Tcp(listener, _) => Stream::Tcp(listener.accept()?.0),
+            Self::Unix(listener, _) => Stream::Unix(listener.accept()?.0),
+        };
+        stream.prepare()?;
+        Ok(stream)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path); // somebody may have removed it already
+        }
+    }
+}
+
+/// A connection's socket.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn prepare(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_write_timeout(Some(WRITE))
+            }
+            Self::Unix(stream) => stream.set_write_timeout(Some(WRITE)),
+        }
+    }
+
+    /// How long the next read may take.
+    pub(super) fn set_read_timeout(&self, wait: Duration) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_read_timeout(Some(wait)),
+            Self::Unix(stream) => stream.set_read_timeout(Some(wait)),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Starts the accepting thread.
+pub(super) fn spawn(listener: Arc<Listener>, state: Arc<State>) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name("admin".to_owned()).spawn(move || accept_all(&listener, &state))
+}
+
+fn accept_all(listener: &Listener, state: &Arc<State>) {
+    while !state.stopping.load(Relaxed) {
+        match listener.accept() {
+            Ok(stream) if state.connections.load(Relaxed) < CONNECTIONS => begin(stream, state),
+            Ok(mut stream) => drop(Response::problem(503, "too many connections").write(&mut stream, false)),
+            Err(error) => {
+                log::warn!("admin: accept: {error}");
+                thread::sleep(PAUSE);
+            }
+        }
+    }
+}
+
+fn begin(stream: Stream, state: &Arc<State>) {
+    let counted = Counted::new(Arc::clone(state));
+    let serve = move || {
+        let state = &counted.0;
+        if let Err(error) = route::serve(&mut Connection::new(stream, Arc::clone(&state.shared)), state) {
+            log::debug!("admin: {error}");
+        }
+    };
+    if let Err(error) = thread::Builder::new().name("admin-request".to_owned()).spawn(serve) {
+        log::warn!("admin: no thread for a connection: {error}");
+    }
+}
+
+/// Counts a connection for as long as it lives, also when its thread panics or never starts.
+struct Counted(Arc<State>);
+
+impl Counted {
+    fn new(state: Arc<State>) -> Self {
+        state.connections.fetch_add(1, Relaxed);
+        Self(state)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,86 @@
+//! `/v1/events`, `/v1/calls`, `/v1/errors`: rows of the ledger a page at a time.
+
+use super::State;
+use super::follow::Follow;
+use super::http::{JSON, Response};
+use super::query::{Params, unreadable};
+use crate::telemetry::query::{Filter, Position, Range, Reader, Source};
+
+/// Rows of a page when nobody says, and at most.
+const LIMIT: (usize, usize) = (100, 1000);
+/// The newest rows that can be asked for; they are held in memory.
+const NEWEST: usize = 500;
+/// A page ends after the row that takes it past this, in bytes.
+const PAGE: usize = 4 << 20;
+
+/// Rows now, or rows as they come.
+pub(super) enum Rows {
+    Page(Response),
+    Follow(Follow),
+}
+
+/// What a request for rows asks for.
+pub(super) struct Wanted {
+    pub(super) source: Source,
+    pub(super) filter: Filter,
+    /// Only rows after this place.
+    pub(super) after: Option<Position>,
+    pub(super) newest: Option<usize>,
+    limit: usize,
+}
+
+/// Answers a request for rows. `after` is where an earlier answer ended; `last_event_id` is the same, as a browser
+/// says it when it follows again.
+pub(super) fn rows(
+    state: &State,
+    source: Source,
+    mut params: Params,
+    last_event_id: Option<&str>,
+) -> Result<Rows, Response> {
+    let reader = state.reader().map_err(|error| unreadable(&error))?;
+    let follow = params.switch("follow")?;
+    let wanted = Wanted {
+        source,
+        filter: params.filter(&reader, &state.session)?,
+        after: params.parse("after")?.or(last_event_id.and_then(|id| id.parse().ok())),
+        newest: params.count("newest", NEWEST)?,
+        limit: params.count("limit", LIMIT.1)?.unwrap_or(LIMIT.0),
+    };
+    params.finish()?;
+    wanted.filter.check(source).map_err(|error| unreadable(&error))?;
+    if follow {
+        return Ok(Rows::Follow(Follow::new(wanted)));
+    }
+    page(&reader, &wanted).map(Rows::Page)
+}
+
+/// `{"events": […], "next": "17.4"}`; `next` is what to say as `after` for the rows behind these.
+fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
+    let mut body = format!("{{\"{}\":[", word(wanted.source));
+    let empty = body.len();
+    let limit = wanted.newest.is_none().then_some(wanted.limit);
+    let range = Range { after: wanted.after.unwrap_or_default(), newest: wanted.newest, limit };
+    let each = |record: &crate::telemetry::query::Record| {
+        if body.len() > empty {
+            body.push(',');
+        }
+        body += &record.to_json();
+        wanted.newest.is_some() || body.len() < PAGE
+    };
+    let next = reader.rows(wanted.source, &wanted.filter, range, each).map_err(|error| unreadable(&error))?;
+    for part in ["],\"next\":\"", &next.to_string(), "\"}\n"] {
+        body.push_str(part);
+    }
+    Ok(Response::new(JSON, body))
+}
+
+/// What rows of a source are called together.
+fn word(source: Source) -> &'static str {
+    match source {
+        Source::Events => "events",
+        Source::Calls => "calls",
+        Source::Errors => "errors",
+        Source::Tools => "tools",
+        Source::Dns => "dns",
+    }
+}

@@ -1,0 +1,391 @@
+//! The admin listener from outside: who is let in, what is told, and that it agrees with the ledger and with
+//! `config/openapi.json`.
+
+#![expect(clippy::float_cmp, reason = "counters are whole numbers that a double holds exactly")]
+
+mod admin_support;
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use admin_support::{Bench, POLICY};
+use nix::sys::signal::Signal;
+use serde_json::{Map, Value, json};
+use support::client::Client;
+use support::eventually;
+use support::now;
+use support::proxy::{Proxy, Setup};
+use support::tools::program;
+use tollgate::demo::script;
+
+fn openapi() -> Value {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/openapi.json");
+    serde_json::from_str(&fs::read_to_string(file).expect("the API's description")).expect("JSON")
+}
+
+fn paths(api: &Value) -> &Map<String, Value> {
+    api["paths"].as_object().expect("paths")
+}
+
+#[test]
+fn only_health_is_told_without_the_token() {
+    let bench = Bench::new();
+    let host = bench.admin.to_string();
+    let api = openapi();
+    for (path, item) in paths(&api) {
+        let (method, operation) = item.as_object().and_then(|item| item.iter().next()).expect("an operation");
+        let open = operation["security"] == json!([]);
+        for fields in ["", "Authorization: Bearer \r\n", "Authorization: Bearer 0123456789abcdef\r\n"] {
+            let answer = bench.ask_with(&method.to_uppercase(), path, &host, fields);
+            assert_eq!(answer.status, if open { 200 } else { 401 }, "{path} with {fields:?}");
+        }
+        let in_query = format!("{path}?token={}", bench.token);
+        let answer = bench.ask_with(&method.to_uppercase(), &in_query, &host, "");
+        let expected = if path == "/" {
+            200
+        } else if open {
+            400
+        } else {
+            401
+        };
+        assert_eq!(answer.status, expected, "{path} with the token in its query");
+    }
+}
+
+#[test]
+fn the_token_file_is_private_and_its_content_is_not_said() {
+    let bench = Bench::new();
+    let file = bench.proxy.dir().join("state/admin.token");
+    assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+    let said = bench.proxy.stderr();
+    assert!(said.contains(&*file.to_string_lossy()) && !said.contains(&bench.token), "{said}");
+}
+
+#[test]
+fn a_name_that_is_not_this_machines_is_refused() {
+    let bench = Bench::new();
+    let port = bench.admin.port();
+    let token = format!("Authorization: Bearer {}\r\n", bench.token);
+    for (host, status) in [
+        (format!("localhost:{port}"), 200),
+        (format!("[::1]:{port}"), 200),
+        (format!("evil.test:{port}"), 421),
+        ("localhost".to_owned(), 421),
+    ] {
+        assert_eq!(bench.ask_with("GET", "/v1/policy", &host, &token).status, status, "{host}");
+        assert_eq!(bench.ask_with("GET", "/healthz", &host, "").status, status, "{host}");
+    }
+}
+
+#[test]
+fn p13_guests_cannot_reach_it_through_the_proxy() {
+    let bench = Bench::new();
+    let port = bench.admin.port();
+    let open = format!(
+        "{POLICY}ports = [{port}]\nprivate_addresses = \"allow\"\nprivate_allow = [\"127.0.0.0/8\", \"::1/128\"]\n"
+    );
+    fs::write(bench.proxy.dir().join("user.toml"), open).expect("a writable directory");
+    assert_eq!(bench.ask("POST", "/v1/reload").status, 200);
+    for host in ["127.0.0.1", "localhost", "127.0.0.2"] {
+        let request = format!("GET http://{host}:{port}/healthz HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+        let answer = Client::plain(bench.proxy.address()).ask(request.as_bytes());
+        let body = String::from_utf8_lossy(&answer.body);
+        assert!(answer.status >= 400 && !body.starts_with("ok"), "{host}: {body}");
+    }
+}
+
+#[test]
+fn malformed_and_unknown_requests_are_refused() {
+    let bench = Bench::new();
+    for (method, target, status) in [
+        ("GET", "/nope", 404),
+        ("POST", "/v1/events", 405),
+        ("GET", "/v1/reload", 405),
+        ("GET", "/v1/events?hots=a", 400),
+        ("GET", "/v1/events?decision=no", 400),
+        ("GET", "/v1/events?limit=0", 400),
+        ("GET", "/v1/events?limit=1&limit=2", 400),
+        ("GET", "/v1/events?since=yesterday", 400),
+        ("GET", "/v1/events?after=x", 400),
+        ("GET", "/v1/usage?group_by=colour", 400),
+        ("GET", "/healthz?x=1", 400),
+    ] {
+        assert_eq!(bench.ask(method, target).status, status, "{method} {target}");
+    }
+    for (raw, status) in [
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], 400),
+        (b"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400),
+        (b"POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc", 413),
+    ] {
+        assert_eq!(Client::plain(bench.admin).ask(raw).status, status, "{:?}", String::from_utf8_lossy(raw));
+    }
+}
+
+#[test]
+fn pages_hold_every_row_once_and_filters_choose() {
+    let bench = Bench::new();
+    bench.traffic();
+    let calls = script::all().len();
+    let (mut after, mut ids) = ("0.0".to_owned(), Vec::new());
+    loop {
+        let page = bench.json(&format!("/v1/events?limit=3&after={after}"));
+        let rows = page["events"].as_array().expect("rows");
+        if rows.is_empty() {
+            break;
+        }
+        assert!(rows.len() <= 3);
+        ids.extend(rows.iter().map(|row| row["exchange_id"].as_i64().expect("an id")));
+        after = page["next"].as_str().expect("a place").to_owned();
+    }
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "no row twice");
+    assert_eq!(ids.len(), calls + 1);
+    let count = |target: &str, what: &str| bench.json(target)[what].as_array().map(Vec::len);
+    assert_eq!(count("/v1/events?decision=denied", "events"), Some(1));
+    assert_eq!(count("/v1/events?host=*.test&session=current", "events"), Some(1));
+    assert_eq!(count("/v1/events?newest=2", "events"), Some(2));
+    assert_eq!(count("/v1/events?since=1h&status=2xx", "events"), Some(calls));
+    assert_eq!(count("/v1/events?until=2020-01-01", "events"), Some(0));
+    assert_eq!(count("/v1/calls?provider=anthropic", "calls"), Some(2));
+    assert_eq!(count("/v1/calls?session=nobody", "calls"), Some(0));
+}
+
+#[test]
+fn usage_agrees_with_the_ledger() {
+    let bench = Bench::new();
+    bench.traffic();
+    let ledger = bench.proxy.ledger();
+    for group in ["model", "provider", "host", "process", "day", "session"] {
+        let usage = bench.json(&format!("/v1/usage?group_by={group}"));
+        assert_eq!(usage["by"], group);
+        for column in ["input_tokens", "output_tokens", "cost_pico_usd"] {
+            let expected = ledger.number(&format!("SELECT sum({column}) FROM model_calls"));
+            assert_eq!(usage["total"][column], expected, "{group} {column}");
+            let rows = usage["rows"].as_array().expect("rows");
+            assert_eq!(rows.iter().filter_map(|row| row[column].as_i64()).sum::<i64>(), expected, "{group}");
+        }
+    }
+}
+
+#[test]
+fn a_follower_sees_rows_as_they_come_goes_on_where_it_was_and_ends_with_the_proxy() {
+    let mut bench = Bench::new();
+    bench.denied("/before");
+    bench.proxy.ledger().net_events(1);
+    let follow = |fields: &str| {
+        let mut client = Client::plain(bench.admin);
+        let (host, token) = (bench.admin, &bench.token);
+        client.send(
+            format!(
+                "GET /v1/events?follow=1 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{fields}\r\n"
+            )
+            .as_bytes(),
+        );
+        let head = client.head().expect("a head");
+        assert_eq!(head.field("content-type"), Some("text/event-stream"));
+        client
+    };
+    let mut fresh = follow("");
+    let mut again = follow("Last-Event-ID: 0.0\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    let start = now();
+    bench.denied("/after");
+    eventually("the row is in the stream", || fresh.has_answer().then_some(()));
+    bench.proxy.ledger().net_events(2);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(start.elapsed() < Duration::from_secs(3));
+    bench.proxy.signal(Signal::SIGTERM);
+    let fresh = String::from_utf8(fresh.rest()).expect("text");
+    let again = String::from_utf8(again.rest()).expect("text");
+    assert_eq!(bench.proxy.wait().code(), Some(0));
+    assert_eq!(fresh.matches("event: row").count(), 1, "{fresh}");
+    assert!(fresh.contains("\"/after\"") && fresh.contains("\nid: "), "{fresh}");
+    assert_eq!(again.matches("event: row").count(), 2, "{again}");
+}
+
+#[test]
+fn followers_are_bounded() {
+    let bench = Bench::new();
+    let target = "/v1/calls?follow=1&newest=1";
+    let request = format!(
+        "GET {target} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n",
+        bench.admin, bench.token
+    );
+    let mut clients: Vec<_> = (0..9).map(|_| Client::plain(bench.admin)).collect();
+    let statuses: Vec<u16> = clients
+        .iter_mut()
+        .map(|client| {
+            client.send(request.as_bytes());
+            client.head().expect("a head").status().expect("a status")
+        })
+        .collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 200, 503]);
+    assert_eq!(bench.ask("GET", "/healthz").status, 200, "others are served all the same");
+}
+
+#[test]
+fn a_reload_is_all_or_nothing() {
+    let bench = Bench::new();
+    let digest = || bench.json("/v1/policy")["digest"].clone();
+    let first = digest();
+    let file = bench.proxy.dir().join("user.toml");
+    fs::write(&file, "[network]\nblock = [\"*.test\", \"x.example\"]\n").expect("a writable directory");
+    let answer = bench.ask("POST", "/v1/reload");
+    assert_eq!(answer.status, 200);
+    let second = digest();
+    assert_ne!(first, second);
+    let answer: Value = serde_json::from_slice(&answer.body).expect("a JSON document");
+    assert_eq!(answer["digest"], second);
+    fs::write(&file, "[network\n").expect("a writable directory");
+    let answer = bench.ask("POST", "/v1/reload");
+    assert_eq!(answer.status, 409);
+    assert!(String::from_utf8_lossy(&answer.body).contains("user.toml:1"), "it says where the error is");
+    assert_eq!(digest(), second, "the good policy stays in force");
+}
+
+#[test]
+fn metrics_count_what_the_ledger_holds_and_promtool_accepts_them() {
+    let bench = Bench::new();
+    bench.traffic();
+    let text = bench.text("/metrics");
+    let calls = script::all().len();
+    let value = |line: &str| {
+        let found = text.lines().find_map(|known| known.strip_prefix(line)?.trim().parse::<f64>().ok());
+        found.unwrap_or_else(|| panic!("no line {line} in\n{text}"))
+    };
+    assert_eq!(value("tollgate_requests_total{decision=\"allowed\"}"), calls as f64);
+    assert_eq!(value("tollgate_requests_total{decision=\"denied\"}"), 1.0);
+    assert_eq!(value("tollgate_ready"), 1.0);
+    assert_eq!(value("tollgate_ledger_lost_total"), 0.0);
+    assert_eq!(value("tollgate_upstream_phase_seconds_count{phase=\"first_byte\"}"), calls as f64);
+    let sum = |start: &str| {
+        let lines = text.lines().filter(|line| line.starts_with(start));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
+    };
+    let ledger = bench.proxy.ledger();
+    let tokens =
+        ledger.number("SELECT sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) FROM model_calls");
+    assert_eq!(sum("tollgate_model_tokens_total{"), tokens as f64);
+    let cost = ledger.number("SELECT sum(cost_pico_usd) FROM model_calls") as f64 / 1e12;
+    assert!((sum("tollgate_model_cost_dollars_total{") - cost).abs() < 1e-9);
+    let Some(promtool) = program("promtool") else { return };
+    let mut child = Command::new(promtool)
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("promtool starts");
+    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("a reader");
+    let output = child.wait_with_output().expect("promtool ends");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
+fn on_a_unix_socket_the_files_mode_is_the_guard() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("admin.sock");
+    let mut proxy: Proxy =
+        Setup::default().more(&format!("[admin]\naddress = \"unix://{}\"", path.display())).start();
+    assert_eq!(fs::metadata(&path).expect("a socket").permissions().mode() & 0o777, 0o600);
+    let mut socket = UnixStream::connect(&path).expect("a listener");
+    let request = b"GET /v1/policy HTTP/1.1\r\nHost: anything\r\nConnection: close\r\n\r\n";
+    socket.write_all(request).expect("a reader");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("\"digest\""), "{answer}");
+    assert!(!proxy.dir().join("state/admin.token").exists(), "no token is needed, so none is made");
+    assert_eq!(proxy.stop().code(), Some(0));
+    assert!(!path.exists(), "the socket goes with the proxy");
+}
+
+#[test]
+fn the_openapi_file_describes_what_is_served() {
+    let bench = Bench::new();
+    bench.traffic();
+    let mut refused = Client::plain(bench.proxy.address());
+    refused.ask(b"GET http://nobody.invalid/ HTTP/1.1\r\nHost: nobody.invalid\r\n\r\n");
+    eventually("an upstream error", || {
+        (bench.proxy.ledger().number("SELECT count(*) FROM upstream_errors") > 0).then_some(())
+    });
+    let api = openapi();
+    for (path, item) in paths(&api) {
+        for (method, operation) in item.as_object().expect("operations") {
+            let answer = bench.ask(&method.to_uppercase(), path);
+            assert_eq!(answer.status, 200, "{method} {path}");
+            let kind =
+                answer.head.field("content-type").and_then(|kind| kind.split(';').next()).expect("a type");
+            let content = &operation["responses"]["200"]["content"][kind];
+            assert!(content.is_object(), "{method} {path} answers {kind}");
+            if kind == "application/json" {
+                let document = serde_json::from_slice(&answer.body).expect("a JSON document");
+                hold(&api, &content["schema"], &document, path);
+            }
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                known(&bench, path, resolved(&api, parameter));
+            }
+        }
+    }
+    let problem = serde_json::from_slice(&bench.ask("GET", "/nope").body).expect("a JSON document");
+    hold(&api, &json!({"$ref": "#/components/schemas/Problem"}), &problem, "/nope");
+    for (target, what) in [("/v1/events", "events"), ("/v1/calls", "calls"), ("/v1/errors", "errors")] {
+        assert!(
+            !bench.json(target)[what].as_array().expect("rows").is_empty(),
+            "{target} was held by no row"
+        );
+    }
+}
+
+/// A parameter that the file names is one that the server takes: a value without sense is the worst it can be.
+fn known(bench: &Bench, path: &str, parameter: &Value) {
+    let name = parameter["name"].as_str().expect("a name");
+    if ["follow", "token"].contains(&name) {
+        return; // one never ends, the other is the page's own
+    }
+    let answer = bench.ask("GET", &format!("{path}?{name}=zz"));
+    let said = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(!said.contains("unknown parameter"), "{path}: {said}");
+}
+
+fn resolved<'a>(api: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(place) => api.pointer(place.trim_start_matches('#')).expect(place),
+        None => schema,
+    }
+}
+
+/// Holds a value against the part of JSON Schema that the file uses.
+fn hold(api: &Value, schema: &Value, value: &Value, at: &str) {
+    let schema = resolved(api, schema);
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = &schema["type"];
+    let fits = allowed == kind || allowed.as_array().is_some_and(|kinds| kinds.contains(&kind.into()));
+    assert!(fits, "{at} is {value}, and should be {allowed}");
+    assert!(schema["enum"].as_array().is_none_or(|words| words.contains(value)), "{at} is {value}");
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        hold(api, &schema["items"], item, &format!("{at}[{index}]"));
+    }
+    let Some((object, properties)) = value.as_object().zip(schema["properties"].as_object()) else { return };
+    for (name, inner) in object {
+        match properties.get(name) {
+            Some(schema) => hold(api, schema, inner, &format!("{at}.{name}")),
+            None => assert_ne!(schema["additionalProperties"], false, "{at}.{name} is in no description"),
+        }
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        assert!(object.contains_key(name), "{at} has no {name}");
+    }
+}
