@@ -112,5 +112,5 @@ impl Follow {
 }
 
 fn failed(error: QueryError) -> io::Error {
-    io::Error::other(error.to_string())
+    io::Error::other(error)
 }

@@ -106,7 +106,9 @@ impl Response {
 
     /// With one more field.
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
-        self.fields += &format!("{name}: {value}\r\n");
+        for part in [name, ": ", value, "\r\n"] {
+            self.fields.push_str(part);
+        }
         self
     }
 

@@ -68,8 +68,7 @@ fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
         wanted.newest.is_some() || body.len() < PAGE
     };
     let next = reader.rows(wanted.source, &wanted.filter, range, each).map_err(|error| unreadable(&error))?;
-    body += &format!("],\"next\":\"{next}\"}}\n");
-    Ok(Response::new(JSON, body))
+    Ok(Response::new(JSON, format!("{body}],\"next\":\"{next}\"}}\n")))
 }
 
 /// What rows of a source are called together.
