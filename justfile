@@ -34,6 +34,10 @@ perf *ARGS:
 deny:
     cargo deny --locked check
 
+# A real guest: a VM without a network card, only vsock (scripts/vm says what it needs).
+vm *ARGS:
+    scripts/vm {{ARGS}}
+
 # Everything that has to hold, as the continuous integration runs it.
 ci:
     .ci/run

@@ -36,7 +36,7 @@ type Shape = fn(Heads) -> Heads;
 
 const CASES: &[(&str, Shape)] = &[
     ("plain, no headers", |_| Heads { request: None, response: None }),
-    ("3 + 3 headers", |heads| heads.cut(1, 3)),
+    ("3 + 3 headers", |_| Heads::cut(1, 3)),
     ("8 + 7 headers, no secret", Heads::without_secret),
     ("9 + 7 headers, one secret", |heads| heads),
 ];
@@ -70,7 +70,7 @@ impl Heads {
         Self { request: Some(head(&fields)), ..self }
     }
 
-    fn cut(self, from: usize, count: usize) -> Self {
+    fn cut(from: usize, count: usize) -> Self {
         Self { request: Some(head(&REQUEST[..count])), response: Some(head(&RESPONSE[from..from + count])) }
     }
 }
@@ -90,51 +90,12 @@ fn measure(name: &str, rows: u64, shape: Shape) {
     let ledger = Ledger::open(options).expect("opened");
     let sink = ledger.sender();
     let heads = shape(Heads::full());
-    let listener: Arc<str> = "tcp://127.0.0.1:8080".into();
-    let client = Arc::new(Client { address: Some("127.0.0.1:40312".into()), ..Client::default() });
-    let host: Arc<str> = "api.anthropic.com".into();
-    let dialed: SocketAddr = "160.79.104.10:443".parse().expect("an address");
+    let common = Common::new();
     let (writer_before, sender_before) = (cpu("ledger"), cpu(""));
     #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
     let start = std::time::Instant::now();
     for n in 0..rows {
-        let event = NetEvent {
-            exchange_id: sink.next_exchange_id(),
-            connection_id: 1,
-            started_at: 1_795_000_000_000_000 + n as i64 * 40,
-            listener: Arc::clone(&listener),
-            client: Arc::clone(&client),
-            scheme: "https",
-            protocol: Some("h1"),
-            host: Some(Arc::clone(&host)),
-            port: Some(443),
-            dialed: Some(dialed),
-            method: Some(b"POST"[..].into()),
-            path: Some(b"/v1/messages"[..].into()),
-            query: Some(b"beta=true"[..].into()),
-            decision: Decision::Allowed,
-            rule: Some(Arc::clone(&host)),
-            rule_layer: Some("user"),
-            reason: None,
-            fault_phase: None,
-            fault: None,
-            status: Some(200),
-            request_bytes: 1834,
-            response_bytes: 1024,
-            response_decoded: Some(1024),
-            request_headers: heads.request.clone(),
-            response_headers: heads.response.clone(),
-            request_preview: None,
-            response_preview: None,
-            tap: None,
-            dns_us: None,
-            connect_us: None,
-            tls_us: None,
-            first_byte_us: Some(812),
-            total_us: 1904,
-            websocket: None,
-        };
-        let mut event = Event::Net(Box::new(event));
+        let mut event = Event::Net(Box::new(common.row(sink.next_exchange_id(), n, &heads)));
         while let Err(full) = sink.try_send(event) {
             event = full.0;
             std::thread::sleep(Duration::from_millis(1));
@@ -157,6 +118,64 @@ fn measure(name: &str, rows: u64, shape: Shape) {
         sender as f64 / rows as f64 / 1e3,
         size / rows
     );
+}
+
+/// What all rows of a run share.
+struct Common {
+    listener: Arc<str>,
+    client: Arc<Client>,
+    host: Arc<str>,
+    dialed: SocketAddr,
+}
+
+impl Common {
+    fn new() -> Self {
+        Self {
+            listener: "tcp://127.0.0.1:8080".into(),
+            client: Arc::new(Client { address: Some("127.0.0.1:40312".into()), ..Client::default() }),
+            host: "api.anthropic.com".into(),
+            dialed: "160.79.104.10:443".parse().expect("an address"),
+        }
+    }
+
+    fn row(&self, exchange_id: u64, n: u64, heads: &Heads) -> NetEvent {
+        NetEvent {
+            exchange_id,
+            connection_id: 1,
+            started_at: 1_795_000_000_000_000 + n as i64 * 40,
+            listener: Arc::clone(&self.listener),
+            client: Arc::clone(&self.client),
+            scheme: "https",
+            protocol: Some("h1"),
+            host: Some(Arc::clone(&self.host)),
+            port: Some(443),
+            dialed: Some(self.dialed),
+            method: Some(b"POST"[..].into()),
+            path: Some(b"/v1/messages"[..].into()),
+            query: Some(b"beta=true"[..].into()),
+            decision: Decision::Allowed,
+            rule: Some(Arc::clone(&self.host)),
+            rule_layer: Some("user"),
+            reason: None,
+            fault_phase: None,
+            fault: None,
+            status: Some(200),
+            request_bytes: 1834,
+            response_bytes: 1024,
+            response_decoded: Some(1024),
+            request_headers: heads.request.clone(),
+            response_headers: heads.response.clone(),
+            request_preview: None,
+            response_preview: None,
+            tap: None,
+            dns_us: None,
+            connect_us: None,
+            tls_us: None,
+            first_byte_us: Some(812),
+            total_us: 1904,
+            websocket: None,
+        }
+    }
 }
 
 /// Nanoseconds of CPU that threads of this name have used; the main thread has no name of its own.

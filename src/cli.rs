@@ -2,6 +2,7 @@
 
 pub mod ca;
 pub mod demo;
+pub mod doctor;
 pub mod export;
 pub mod jail;
 pub mod log;
@@ -35,6 +36,7 @@ enum Command {
     Run(run::Args),
     Relay(relay::Args),
     Redirect(redirect::Args),
+    Doctor(doctor::Args),
     #[command(hide = true)]
     Jail(jail::Args),
     Ca(ca::Args),
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Relay(args) => relay::run(args),
         Command::Redirect(args) => redirect::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Jail(args) => jail::run(args),
         Command::Ca(args) => succeeded(ca::run(args)),
         Command::Policy(args) => succeeded(policy::run(args)),

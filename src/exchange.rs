@@ -1,6 +1,6 @@
 //! One request with its response, in protocol-neutral form: judged, rewritten, observed, and recorded once.
 //!
-//! Everything that must hold for HTTP/1.1, for HTTP/2 streams and for WebSockets alike lives here, never on the
+//! Everything that must hold for HTTP/1.1, for HTTP/2 streams and for a WebSocket alike lives here, never on the
 //! connection. It owns no pipe: the connection machine carries heads and bodies, and tells the exchange what passed.
 
 pub mod decide;

@@ -11,6 +11,7 @@ pub mod cuts;
 pub mod normal;
 pub mod peer;
 pub mod round;
+pub mod storm;
 pub mod world;
 
 use std::collections::VecDeque;
@@ -240,8 +241,7 @@ impl Lab {
 
     /// The net events so far.
     pub fn rows(&self) -> Vec<&NetEvent> {
-        let row = |event| if let &Event::Net(ref row) = event { Some(&**row) } else { None };
-        self.events.iter().filter_map(row).collect()
+        self.events.iter().filter_map(net_event).collect()
     }
 
     /// Runs until nothing moves any more.
@@ -366,7 +366,7 @@ impl Lab {
     fn carry_out(&mut self) -> bool {
         let Some(ask) = self.todo.pop_front() else { return false };
         match ask {
-            Ask::Origin(ask) => self.find(ask),
+            Ask::Origin(ask) => self.find(&ask),
             Ask::Dial(addresses) => self.dial(&addresses),
             Ask::Park(leg) => self.park(leg),
             Ask::HangUp => self.hang_up(),
@@ -374,7 +374,7 @@ impl Lab {
         true
     }
 
-    fn find(&mut self, ask: OriginAsk) {
+    fn find(&mut self, ask: &OriginAsk) {
         self.asked.push(format!("origin {}:{} {:?} fresh={}", ask.host, ask.port, ask.carriage, ask.fresh));
         self.wanted = Some(ask.clone());
         let same = |parked: &Parked| {
@@ -438,6 +438,10 @@ impl Lab {
             conn.run(cx);
         });
     }
+}
+
+fn net_event(event: &Event) -> Option<&NetEvent> {
+    if let Event::Net(row) = event { Some(row) } else { None }
 }
 
 /// What a guest's connection is known by here.

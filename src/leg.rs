@@ -328,7 +328,9 @@ impl Leg {
         }
         self.queued += total;
         let taken = tls!(&mut self.pipe, plain => {
-            parts.iter().for_each(|part| plain.outbox.extend_from_slice(part));
+            for part in parts {
+                plain.outbox.extend_from_slice(part);
+            }
             return;
         }, connection => connection.writer().write_vectored(parts));
         debug_assert_eq!(taken.ok(), Some(total), "rustls without a buffer limit takes everything");

@@ -1,6 +1,6 @@
 //! Model calls: which requests are calls, what they ask, what they answer and cost. Pure; uses `wire` only.
 //!
-//! Reading order: [`detect`] says which requests are calls; [`request`] reads what they ask; [`meter`] reads what is
+//! Reading order: [`mod@detect`] says which requests are calls; [`request`] reads what they ask; [`meter`] reads what is
 //! answered, one static table of places per wire format; [`failure`] reads the bodies of failed calls; [`refusal`]
 //! writes the bodies of answers that are ours; [`websocket`] reads sockets with many runs;
 //! [`usage`] is what comes out, [`price`] what it costs.

@@ -29,6 +29,9 @@ use table::HostTable;
 
 pub use draft::{Allow, Layer};
 
+/// The rule that stands for a path with two readings on a host with path rules (P10): answered 400, not 403.
+pub const AMBIGUOUS_PATH: &str = "http.path";
+
 /// A compiled policy: immutable, shared by all reactors, asked for every request.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -293,7 +296,7 @@ fn unmatched(layer: Layer) -> Why {
 }
 
 fn two_readings(how: &str) -> Why {
-    why("http.path", &Source::BUILT_IN, &format!("the path {how}, and this host has path rules"))
+    why(AMBIGUOUS_PATH, &Source::BUILT_IN, &format!("the path {how}, and this host has path rules"))
 }
 
 fn with_why(rule: Rule) -> (Rule, Why) {

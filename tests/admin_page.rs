@@ -35,7 +35,7 @@ fn attack(bench: &Bench) {
 fn the_page_shows_what_happens_and_no_more_than_text() {
     let Some(chromium) = program("chromium") else { return };
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page");
-    let Some((node, place)) = node_with("page", &scripts, "page.mjs") else { return };
+    let Some((node, place)) = node_with("page", &scripts, &["page.mjs"]) else { return };
     let setup = Setup::default();
     let error = response(
         400,

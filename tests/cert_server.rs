@@ -172,6 +172,8 @@ fn p5_a_client_that_offers_only_h2_is_not_answered_with_http_1() {
         let pair = handshake(&bench.guest(rustls::ALL_VERSIONS, alpn), &config, &name)?;
         Ok::<_, rustls::Error>(pair.0.alpn_protocol().map(<[u8]>::to_vec))
     };
+    assert_eq!(chosen(&[b"http/1.0"]).expect("a version").as_deref(), Some(&b"http/1.0"[..]));
+    assert_eq!(chosen(&[b"http/1.0", b"http/1.1"]).expect("the newer").as_deref(), Some(&b"http/1.1"[..]));
     assert!(matches!(chosen(&[b"h2"]), Err(rustls::Error::NoApplicationProtocol)));
     assert_eq!(chosen(&[b"h2", b"http/1.1"]).unwrap().unwrap(), b"http/1.1");
     assert_eq!(chosen(&[]).unwrap(), None);

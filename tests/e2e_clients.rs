@@ -7,13 +7,16 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use serde_json::Value;
 use support::certs::{Authority, Flaw};
+use support::counts::assert_counts;
 use support::origin::{Origin as RawOrigin, response};
 use support::proxy::{Proxy, Setup};
 use support::tools::{clients, node_with_sdks, output, program, python_with_sdks};
 use tollgate::demo::origin::Origin;
 use tollgate::demo::script;
+
+/// What the SDK clients ask for: four APIs, streamed and plain.
+const CALLS: usize = 8;
 
 /// The demo's origin behind a proxy that allows everything.
 fn models() -> (Origin, Proxy) {
@@ -33,35 +36,6 @@ fn web() -> (RawOrigin, Proxy) {
     let origin = RawOrigin::answering(setup.origins.server("www.example.test", Flaw::None), &hello);
     let proxy = setup.map("www.example.test:443", origin.address()).start();
     (origin, proxy)
-}
-
-/// Each line that a client printed against the row of its call, in order.
-fn assert_counts(proxy: &Proxy, printed: &[u8]) {
-    let lines: Vec<Value> = String::from_utf8_lossy(printed)
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a JSON line"))
-        .collect();
-    assert_eq!(lines.len(), 6, "three APIs, streamed and plain: {lines:#?}");
-    let rows = proxy.ledger().model_calls(lines.len());
-    for (line, row) in lines.iter().zip(&rows) {
-        let text = |column| Value::from(row.text(column));
-        let number = |column| Value::from(row.int(column));
-        assert_eq!(line["api"], text("api"), "{line}");
-        assert_eq!(line["stream"], Value::from(row.int("stream") == Some(1)), "{line}");
-        assert_eq!(line["id"], text("response_id"), "{line}");
-        assert_eq!(line["model"], text("model"), "{line}");
-        assert_eq!(line["stop"], text("stop_reason"), "{line}");
-        assert_eq!(line["input"], number("input_tokens"), "{line}");
-        assert_eq!(line["cache_read"], number("cache_read_tokens"), "{line}");
-        assert_eq!(line["output"], number("output_tokens"), "{line}");
-        let call = row.int("call_id").expect("an id");
-        let tools = proxy
-            .ledger()
-            .rows(&format!("SELECT name FROM tool_calls WHERE call_id = {call} ORDER BY position"));
-        let tools: Vec<_> = tools.iter().filter_map(|tool| tool.text("name")).collect();
-        assert_eq!(line["tools"], Value::from(tools), "{line}");
-        assert!(line["text"].as_str().is_some_and(|text| !text.is_empty()), "{line}");
-    }
 }
 
 #[test]
@@ -175,7 +149,7 @@ fn python_sdks_count_what_the_ledger_counts() {
             .env("SSL_CERT_FILE", proxy.ca_file()),
     );
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    assert_counts(&proxy, &said.stdout);
+    assert_counts(&proxy, &said.stdout, CALLS);
 }
 
 /// Runs the Node client; `via` is its way through the proxy.
@@ -191,7 +165,7 @@ fn node_sdks_count_what_the_ledger_counts(via: &str) {
             .env("NODE_EXTRA_CA_CERTS", proxy.ca_file()),
     );
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    assert_counts(&proxy, &said.stdout);
+    assert_counts(&proxy, &said.stdout, CALLS);
 }
 
 #[test]

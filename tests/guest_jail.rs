@@ -7,130 +7,19 @@ use std::fs;
 use std::io::Read;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use rusqlite::Connection;
-use support::certs::{Authority, Flaw};
-use support::origin::{Origin, response};
+use support::jail::{Stage, as_each_user};
 use support::tools::{program, skipped};
 use tempfile::TempDir;
-
-const NOBODY: u32 = 65_534;
-
-const POLICY: &str = r#"
-[network]
-default = "deny"
-allow = ["ok.test"]
-
-[[http]]
-name = "no secrets"
-host = "ok.test"
-paths = ["/secret"]
-action = "deny"
-reason = "not for guests"
-
-[[http]]
-host = "ok.test"
-action = "allow"
-"#;
-
-/// An origin for `ok.test`, and what `run` needs to reach it, in a directory that the caller owns.
-struct Stage {
-    dir: TempDir,
-    origin: Origin,
-    uid: u32,
-}
-
-impl Stage {
-    fn new(uid: u32) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let authority = Authority::new(dir.path());
-        let origin = Origin::answering(authority.server("ok.test", Flaw::None), &response(200, "", b"hello"));
-        let config = format!(
-            "state_dir = {:?}\n[upstream]\nextra_ca_files = [{:?}]\n[upstream.map]\n\"ok.test:443\" = \"{}\"\n",
-            dir.path().join("own/state"),
-            authority.file(),
-            origin.address()
-        );
-        let own = dir.path().join("own");
-        fs::create_dir(&own).expect("a directory");
-        fs::write(dir.path().join("tollgate.toml"), config).expect("a writable directory");
-        fs::write(dir.path().join("user.toml"), POLICY).expect("a writable directory");
-        for path in [dir.path(), authority.file()] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("our own file");
-        }
-        chown(&own, Some(uid), Some(uid)).expect("root, or ourselves");
-        Self { dir, origin, uid }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    /// `tollgate run` with this stage's configuration.
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
-        command.arg("run").arg("--config").arg(self.path("tollgate.toml"));
-        command.arg("--policy").arg(self.path("user.toml")).args(arguments);
-        command.current_dir(self.path("own")).stdin(Stdio::null());
-        if self.uid != nix::unistd::geteuid().as_raw() {
-            command.uid(self.uid).gid(self.uid);
-        }
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().expect("the built binary")
-    }
-
-    /// Runs a shell script in the jail.
-    fn sh(&self, script: &str) -> Said {
-        let output = self.run(&["-q", "--", "bash", "-c", script]);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Said { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
-    }
-
-    /// One column of the ledger, all rows.
-    fn column(&self, sql: &str) -> Vec<String> {
-        let ledger = Connection::open(self.path("own/state/ledger.db")).expect("a ledger");
-        let mut statement = ledger.prepare(sql).expect("SQL");
-        let rows = statement.query_map([], |row| row.get::<_, Option<String>>(0)).expect("rows");
-        rows.map(|row| row.expect("a text").unwrap_or_default()).collect()
-    }
-}
-
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs a test as each user that we can be, and whose kernel builds jails.
-fn as_each_user(test: impl Fn(&Stage)) {
-    let ours = nix::unistd::geteuid().as_raw();
-    let users = if ours == 0 { vec![0, NOBODY] } else { vec![ours] };
-    if program("curl").is_none() || program("bash").is_none() {
-        return;
-    }
-    for uid in users {
-        let stage = Stage::new(uid);
-        let tried = stage.sh("true");
-        if tried.code == Some(0) {
-            test(&stage);
-        } else {
-            skipped::<()>(&format!("a kernel that builds jails for user {uid}: {}", tried.stderr));
-        }
-    }
-}
 
 #[test]
 fn a_page_is_fetched_with_the_systems_tools_and_the_ledger_names_the_process() {
@@ -306,9 +195,7 @@ impl Outside {
             socket.local_addr()
         });
         let own_address = chosen.unwrap_or_else(|_| SocketAddr::from(([127, 0, 0, 1], 0)));
-        for listener in [&tcp] {
-            listener.set_nonblocking(true).expect("a socket");
-        }
+        tcp.set_nonblocking(true).expect("a socket");
         udp.set_nonblocking(true).expect("a socket");
         path.set_nonblocking(true).expect("a socket");
         hidden.set_nonblocking(true).expect("a socket");
@@ -345,6 +232,7 @@ impl Outside {
             ("IPv6 of a denied address", "curl -sSf -m 3 http://[2001:db8::1]/".to_owned()),
             ("a Unix socket", format!("curl -sS -m 3 --unix-socket {dir}/service.sock http://x/")),
             ("an abstract Unix socket", format!("curl -sS -m 3 --abstract-unix-socket {name} http://x/")),
+            ("a disk", "for file in /dev/*; do [ -b $file ] && exit 0; done; exit 1".to_owned()),
             ("raw IP", socket("PF_INET", "SOCK_RAW", 1)),
             ("raw packets", socket("17", "SOCK_RAW", 0)),
             ("vsock", socket("40", "SOCK_STREAM", 0)),
@@ -426,4 +314,33 @@ fn a_terminal_stays_a_terminal() {
         let output = script.stdin(Stdio::null()).output().expect("script");
         assert!(String::from_utf8_lossy(&output.stdout).contains("yes"), "{output:?}");
     });
+}
+
+#[test]
+fn limits_of_the_command_are_its_own() {
+    as_each_user(|stage| {
+        let (soft, hard) =
+            nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE).expect("a limit");
+        assert_eq!(stage.sh("ulimit -Sn; ulimit -Hn").stdout, format!("{soft}\n{hard}\n"));
+    });
+}
+
+#[test]
+fn many_connections_at_once_are_carried_and_named() {
+    if program("python3").is_none() {
+        return;
+    }
+    let script = "import asyncio\nasync def main():\n  \
+        pairs = await asyncio.gather(*[asyncio.open_connection(f'192.0.2.{1 + n % 250}', 80) for n in range(400)])\n  \
+        for _, w in pairs: w.write(b'GET / HTTP/1.1\\r\\nHost: many.test\\r\\nConnection: close\\r\\n\\r\\n')\n  \
+        said = await asyncio.gather(*[r.read() for r, _ in pairs])\n  \
+        print(sum(b' 403 ' in text[:20] for text in said))\nasyncio.run(main())";
+    let stage = Stage::new(nix::unistd::geteuid().as_raw());
+    let output = stage.run(&["-q", "--", "python3", "-c", script]);
+    if String::from_utf8_lossy(&output.stderr).contains("namespaces") {
+        return skipped("a kernel that builds jails").unwrap_or(());
+    }
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "400\n", "{output:?}");
+    let named = "SELECT CAST(count(*) AS TEXT) FROM net_events WHERE host = 'many.test' AND process_name LIKE 'python%'";
+    assert_eq!(stage.column(named), ["400"]);
 }

@@ -1,6 +1,9 @@
 //! Promises about one moment, kept on a virtual clock: every deadline when it is due and not before, every limit at
 //! the limit and one past, who is told what when either side leaves.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
 use tollgate::conn::{Conn, Side};
 use tollgate::lab::cuts::Cuts;
 use tollgate::lab::peer::{End, Peer};
@@ -184,6 +187,9 @@ fn p21_a_slow_reader_is_not_silent_and_gets_the_whole_answer() {
     }
 }
 
+/// A limit's name, a request of a size, the limit, and the status past it.
+type Limit<'a> = (&'a str, &'a dyn Fn(usize) -> String, usize, u16);
+
 #[test]
 fn p22_limits_hold_at_the_limit_and_one_past() {
     let line = |len: usize| format!("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", "a".repeat(len - 14));
@@ -207,7 +213,7 @@ fn p22_limits_hold_at_the_limit_and_one_past() {
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: {value}\r\n\r\n"
         )
     };
-    let limits: [(&str, &dyn Fn(usize) -> String, usize, u16); 5] = [
+    let limits: [Limit<'_>; 5] = [
         ("request line", &line, 16 << 10, 414),
         ("header block", &block, 64 << 10, 431),
         ("fields", &fields, 256, 431),
@@ -461,7 +467,7 @@ fn p16_an_early_answer_ends_both_connections() {
     assert!(text(&lab).contains("Connection: close\r\n") && text(&lab).ends_with("no"), "{}", text(&lab));
     assert_eq!((lab.pooled(), lab.has_origin()), (0, false));
     assert!(lab.guest.was_told_goodbye() && !lab.is_over(), "what still comes is thrown away for a while");
-    lab.guest_sends(&[b'x'; 100_000]);
+    lab.guest_sends(&vec![b'x'; 100_000]);
     lab.guest_ends(End::Fin);
     assert!(lab.is_over());
     assert_eq!(row(&lab).status, Some(413));
@@ -757,4 +763,64 @@ fn p31_a_cut_at_the_operators_word_is_one_row() {
     assert!(lab.is_over());
     assert_row(&lab, Decision::Aborted, Phase::FirstByte);
     assert_eq!(lab.conn.queued(Side::Guest), 0);
+}
+
+#[test]
+fn p4_an_address_without_a_name_gets_a_leaf_for_that_address() {
+    let mut lab = lab();
+    lab.guest_sends(b"\x05\x01\x00");
+    assert_eq!(lab.guest.take_received(), b"\x05\x00");
+    lab.guest_sends(b"\x05\x01\x00\x01\xcb\x00\x71\x07\x01\xbb");
+    assert!(lab.guest.take_received().starts_with(b"\x05\x00\x00\x01"));
+    lab.guest_begins_tls("203.0.113.7");
+    assert!(!lab.guest.is_handshaking(), "{:?}", lab.guest.tls_error);
+    lab.guest_sends(b"GET / HTTP/1.1\r\nHost: 203.0.113.7\r\n\r\n");
+    lab.origin_sends(OK);
+    assert_eq!((told(&lab), row(&lab).host.as_deref()), (200, Some("203.0.113.7")));
+}
+
+#[test]
+fn p13_our_own_listeners_cannot_be_reached_through_us() {
+    let own = SocketAddr::from(([127, 0, 0, 1], 3128));
+    let mut lab = secure();
+    lab.world.own = Arc::from([own]);
+    lab.names = Names::Mapped(own);
+    lab.guest_sends(GET);
+    assert_eq!(told(&lab), 403, "{}", text(&lab));
+    assert!(lab.origins.is_empty());
+}
+
+#[test]
+fn p7_p8_what_may_not_be_reached_is_not_dialled() {
+    for (ip, dialled) in
+        [([127, 0, 0, 1], false), ([10, 0, 0, 1], false), ([169, 254, 169, 254], false), ([8, 8, 8, 8], true)]
+    {
+        let mut lab = secure();
+        lab.names = Names::Are(vec![IpAddr::from(ip)]);
+        lab.guest_sends(GET);
+        assert_eq!(lab.asked.iter().any(|asked| asked.starts_with("dial")), dialled, "{ip:?}");
+        assert_eq!(told(&lab), if dialled { 0 } else { 403 });
+    }
+    let mut denied = Lab::with(world::world("[network]\ndefault = \"deny\"\n"), Cuts::Whole);
+    denied.guest_sends(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n");
+    assert_eq!(told(&denied), 403);
+    assert!(denied.asked.is_empty(), "no name is asked for: {:?}", denied.asked);
+}
+
+#[test]
+fn observe_lets_a_denied_tunnel_pass_by_every_entrance() {
+    let observe = "mode = \"observe\"\n[network]\ndefault = \"deny\"\n";
+    let mut connect = Lab::with(world::world(observe), Cuts::Whole);
+    connect.guest_connects("a.test");
+    let mut socks = Lab::with(world::world(observe), Cuts::Whole);
+    socks.guest_sends(b"\x05\x01\x00");
+    socks.guest_sends(b"\x05\x01\x00\x03\x06a.test\x01\xbb");
+    assert!(socks.guest.take_received().starts_with(b"\x05\x00\x05\x00"));
+    socks.guest_begins_tls("a.test");
+    for mut lab in [connect, socks] {
+        lab.guest_sends(GET);
+        lab.origin_sends(OK);
+        assert_eq!(told(&lab), 200);
+        assert!(row(&lab).reason.is_some_and(|reason| reason.contains("observe")));
+    }
 }

@@ -26,7 +26,9 @@ fn differences(cut: &Outcome, whole: &Outcome) -> String {
     let (cut, whole) = (format!("{cut:#?}"), format!("{whole:#?}"));
     let differing = cut.lines().zip(whole.lines()).filter(|(cut, whole)| cut != whole);
     let short = |line: &str| line.chars().take(160).collect::<String>();
-    differing.map(|(cut, whole)| format!("{}\n  not {}\n", short(cut), short(whole))).collect()
+    let lines: Vec<String> =
+        differing.map(|(cut, whole)| format!("{}\n  not {}", short(cut), short(whole))).collect();
+    lines.join("\n")
 }
 
 fn script(entrance: Entrance, guest: &[u8], replies: Vec<Reply>) -> Script {

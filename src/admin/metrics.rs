@@ -166,8 +166,7 @@ fn models(counters: &Counters, out: &mut Text) {
             ("output", figures.output),
             ("reasoning", figures.reasoning),
         ] {
-            let model = label("model", model);
-            family.add(&labels(&[("model", model.as_ref()), ("class", class)]), count);
+            family.add(&labels(&[("model", model), ("class", class)]), count);
         }
     }
 }

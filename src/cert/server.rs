@@ -1,6 +1,6 @@
 //! The TLS server that a guest meets: one configuration for each host, from a bounded, expiring cache.
 //!
-//! TLS 1.2 and 1.3, ALPN `http/1.1` only, no client certificates, no early data, no session store: resumption
+//! TLS 1.2 and 1.3, ALPN `http/1.1` or `http/1.0`, no client certificates, no early data, no session store: resumption
 //! is by ticket, and a ticket is bound to the host whose connection it was issued on. Minting happens on the
 //! caller's thread outside any lock.
 
@@ -137,7 +137,8 @@ fn template(provider: Arc<CryptoProvider>) -> Result<ServerConfig, CertError> {
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new())); // empty: knows no host until given one
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // `curl --http1.0` offers http/1.0 alone; it means the same connection to us.
+    config.alpn_protocols = [&b"http/1.1"[..], b"http/1.0"].map(<[u8]>::to_vec).into();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(config)

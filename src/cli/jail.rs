@@ -99,6 +99,7 @@ fn furnish(plan: &Plan, sockets: &str) -> Result<Environment, Failure> {
     let hidden = plan.hidden.iter().map(PathBuf::as_path).chain([plan.state_dir.as_path()]);
     mounts::hide(&hidden.collect::<Vec<&Path>>())?;
     mounts::hide_sockets(sockets)?;
+    mounts::hide_disks()?;
     Ok(found)
 }
 

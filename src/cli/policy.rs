@@ -18,7 +18,7 @@ use crate::policy::Why;
 /// Check a policy, ask it about a request, or learn one from the ledger
 ///
 /// A policy is written in two files that hold the same fields: user.toml and corp.toml. A field that corp.toml sets
-/// is locked; block lists add up and win over allow lists; corp's [[http]] rules are asked before the user's. The
+/// is locked; block lists add up and win over allow lists; corp's `[[http]]` rules are asked before the user's. The
 /// commands here run the very evaluator that the proxy runs.
 #[derive(clap::Args, Debug)]
 pub struct Args {

@@ -14,6 +14,7 @@ use std::process::{Child, Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Pid;
 use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::Signals;
@@ -33,6 +34,9 @@ use summary::Summary;
 /// refused, the CA trusted without configuration. It keeps the terminal, its working directory, environment, signals
 /// and exit code. Works without privilege where the kernel allows user namespaces. The capture is proved before the
 /// command starts; otherwise it does not start.
+///
+/// A command that runs as root keeps root's access to this machine's files, and could leave something in them that
+/// runs outside of the jail later: as root, name an ordinary user with --user.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -84,6 +88,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     settings.listen = vec![Listen { address: ListenAddress::Unix(socket.clone()), proxy_header: true }];
     let plan = Plan {
         token: token()?,
+        open_files: open_files()?,
         hidden: hidden(&settings),
         state_dir: settings.state_dir.clone(),
         host_network: jail::network(),
@@ -209,6 +214,12 @@ fn remove_dead(all: &Path) {
 fn token() -> Result<String, Failure> {
     let text = fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(failed("no random number"))?;
     Ok(text.trim().replace('-', ""))
+}
+
+/// The soft limit that the command would have without us.
+fn open_files() -> Result<u64, Failure> {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(failed("the limit of open files"))?;
+    Ok(soft)
 }
 
 fn words(command: &[OsString]) -> Vec<String> {

@@ -28,10 +28,10 @@ pub struct Args {
     /// Configuration file (TOML). Without it the defaults hold.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Listen here instead of where the file says: tcp://ADDR:PORT, unix:///PATH or vsock://any:PORT. May be repeated.
+    /// Listen here instead of where the file says: `tcp://ADDR:PORT`, `unix:///PATH` or `vsock://any:PORT`. May be repeated.
     #[arg(long, value_name = "ADDR")]
     listen: Vec<ListenAddress>,
-    /// Serve the usage API, metrics and page here: tcp://127.0.0.1:PORT or unix:///PATH.
+    /// Serve the usage API, metrics and page here: `tcp://127.0.0.1:PORT` or `unix:///PATH`.
     #[arg(long, value_name = "ADDR")]
     admin: Option<ListenAddress>,
     /// Where the CA, its bundle, the ledger and the keys lie.

@@ -206,7 +206,7 @@ impl Dial {
         }
         match self.goal {
             Goal::Exchange(exchange) => Ok(Step::Go(Stream::begin(exchange, self.reused, legs, cx))),
-            Goal::Splice(splice) => Ok(Step::Go(Tunnel::splice(splice, session, cx))),
+            Goal::Splice(splice) => Ok(Step::Go(Tunnel::splice(*splice, session, cx))),
         }
     }
 
@@ -246,7 +246,7 @@ impl Dial {
     }
 
     /// A fault that came from outside a turn.
-    pub fn into_fault(self: Box<Self>, fault: Fault) -> Fault {
+    pub fn into_fault(self, fault: Fault) -> Fault {
         let phase = self.stage.phase();
         self.goal.into_fault(fault.at(phase))
     }
@@ -255,7 +255,7 @@ impl Dial {
         self.fail(*Fault::refused(refusal, None))
     }
 
-    fn fail(self: Box<Self>, fault: Fault) -> Box<Fault> {
+    fn fail(self, fault: Fault) -> Box<Fault> {
         Box::new(self.into_fault(fault))
     }
 }

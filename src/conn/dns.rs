@@ -86,7 +86,7 @@ fn synthetic_v4(host: &Host) -> Ipv4Addr {
     Ipv4Addr::from(0xc612_0000 | (fnv(host.as_str()) as u32 & 0x1_ffff))
 }
 
-/// An address of one unique local network (RFC 4193), fd74:6f6c:6c67:6174::/64.
+/// An address of one unique local network (RFC 4193), `fd74:6f6c:6c67:6174::/64`.
 fn synthetic_v6(host: &Host) -> Ipv6Addr {
     Ipv6Addr::from(0xfd74_6f6c_6c67_6174_u128 << 64 | u128::from(fnv(host.as_str())))
 }

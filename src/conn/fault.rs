@@ -136,6 +136,7 @@ impl Fault {
     }
 
     /// Says where it happened, if all that is known is that the connection ended.
+    #[must_use]
     pub fn at(mut self, phase: Phase) -> Self {
         if matches!(self.tell, Tell::Nothing | Tell::Queued) {
             self.phase = Some(phase);
@@ -144,6 +145,7 @@ impl Fault {
     }
 
     /// Nothing was under way: no row.
+    #[must_use]
     pub fn silent(mut self) -> Self {
         self.tell = Tell::Silent;
         self
@@ -263,6 +265,6 @@ fn note_answer(row: &mut NetEvent, tell: &Tell, answered: bool, why: Option<&Why
     if let Some(why) = why {
         row.rule = Some(why.rule.clone());
         row.rule_layer = Some(why.layer.as_str());
-        row.reason = why.reason.clone();
+        row.reason.clone_from(&why.reason);
     }
 }

@@ -92,7 +92,7 @@ impl Greet {
             _ if session.known_port() == Some(Dns::PORT) => Ok(Step::Go(State::Dns(Dns::new(cx)))),
             TLS_HANDSHAKE => Ok(Step::Go(State::Hello(Box::new(Hello::new(self.deadline, cx))))),
             SOCKS5 => {
-                let socks = Stage::Socks(Box::new(Socks::new()));
+                let socks = Stage::Socks(Box::default());
                 Ok(Step::Go(State::Greet(Self { stage: socks, ..self })))
             }
             byte if begins_http(byte) => self.read_http(legs, session, cx),
@@ -177,7 +177,7 @@ fn open_tunnel(request: SocksRequest, legs: &mut Legs, session: &mut Session, cx
             };
             session.target = Some(Target { host: host.clone(), port: request.port });
             let (verdict, why) = cx.world.policy.host(&host, request.port);
-            if verdict == HostVerdict::Deny {
+            if verdict == HostVerdict::Deny && !cx.world.policy.observe() {
                 return Err(Fault::socks_denied(socks::reply(SOCKS_NOT_ALLOWED), why));
             }
         }

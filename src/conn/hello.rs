@@ -58,7 +58,7 @@ fn understood(hello: &hello::Hello, legs: &mut Legs, session: &mut Session, cx: 
     let port = session.known_port().unwrap_or(HTTPS);
     if let Some(target) = session.target.as_ref().filter(|target| target.host != host) {
         let message = format!("the tunnel was asked for {}, and the TLS in it is for {host}", target.host);
-        session.verdict = at_first_request(Refusal::misdirected(Phase::Hello, message));
+        session.verdict = Some(at_first_request(Refusal::misdirected(Phase::Hello, message)));
     } else {
         let (verdict, why) = cx.world.policy.host(&host, port);
         match verdict {
@@ -68,7 +68,7 @@ fn understood(hello: &hello::Hello, legs: &mut Legs, session: &mut Session, cx: 
             }
             HostVerdict::Deny if !cx.world.policy.observe() => {
                 let what = format!("{host} may not be talked to");
-                session.verdict = at_first_request(Refusal::denied(why, &what));
+                session.verdict = Some(at_first_request(Refusal::denied(why, &what)));
             }
             HostVerdict::Deny | HostVerdict::Intercept => {}
         }
@@ -88,8 +88,8 @@ fn named_host(hello: &hello::Hello, session: &Session) -> Result<Host, Box<Fault
     }
 }
 
-fn at_first_request(refusal: Box<Refusal>) -> Option<Box<Verdict>> {
-    Some(Box::new(Verdict { refusal: refusal.closing() }))
+fn at_first_request(refusal: Box<Refusal>) -> Box<Verdict> {
+    Box::new(Verdict { refusal: refusal.closing() })
 }
 
 fn intercept(host: Host, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {

@@ -42,11 +42,10 @@ fn named(head: &RequestHead) -> Result<Option<(Host, Option<u16>)>, Box<Refusal>
 fn is_secure(session: &Session, head: &RequestHead) -> Result<bool, Box<Refusal>> {
     match (session.tls.is_some(), head.form) {
         (true, Form::Absolute(Scheme::Http)) => Err(misdirected("an http target inside TLS".into())),
-        (true, _) => Ok(true),
         (false, Form::Absolute(Scheme::Https)) if session.known_port().is_some() => {
             Err(misdirected("an https target on a connection without TLS".into()))
         }
-        (false, Form::Absolute(Scheme::Https)) => Ok(true),
+        (true, _) | (false, Form::Absolute(Scheme::Https)) => Ok(true),
         (false, _) => Ok(false),
     }
 }

@@ -1,4 +1,4 @@
-//! Bytes both ways: TLS that the policy splices, and WebSockets after their 101. Nothing is held: what comes from one
+//! Bytes both ways: TLS that the policy splices, and a WebSocket after its 101. Nothing is held: what comes from one
 //! side leaves to the other, and a tap walks a WebSocket's frames beside it.
 
 use crate::exchange::record::Failure;
@@ -33,7 +33,7 @@ pub fn splice(target: &Target, scheme: &'static str, why: &Why, session: &Sessio
     row.port = Some(target.port);
     row.rule = Some(why.rule.clone());
     row.rule_layer = Some(why.layer.as_str());
-    row.reason = why.reason.clone();
+    row.reason.clone_from(&why.reason);
     Dial::begin(Goal::Splice(Box::new(Splice { target: target.clone(), row })), true, cx)
 }
 
@@ -54,7 +54,7 @@ enum Kind {
 
 impl Tunnel {
     /// Splices, now that the origin is connected.
-    pub fn splice(splice: Box<Splice>, session: &mut Session, cx: &Cx<'_>) -> State {
+    pub fn splice(splice: Splice, session: &mut Session, cx: &Cx<'_>) -> State {
         session.speaks_http = false;
         Self::begin(Kind::Splice(splice.target, splice.row), cx)
     }
@@ -143,7 +143,7 @@ impl Tunnel {
     }
 
     /// A fault that came from outside a turn.
-    pub fn into_fault(self: Box<Self>, fault: Fault, cx: &mut Cx<'_>) -> Fault {
+    pub fn into_fault(self, fault: Fault, cx: &mut Cx<'_>) -> Fault {
         let mut fault = fault.at(Phase::Body);
         match self.kind {
             Kind::Splice(_, row) => {
@@ -160,7 +160,7 @@ impl Tunnel {
         fault
     }
 
-    fn fail(self: Box<Self>, fault: Fault, cx: &mut Cx<'_>) -> Box<Fault> {
+    fn fail(self, fault: Fault, cx: &mut Cx<'_>) -> Box<Fault> {
         Box::new(self.into_fault(fault, cx))
     }
 }

@@ -1,8 +1,7 @@
 //! May this request be made? Every question in order, against the newest policy, for every request (LESSONS 20, 27).
 
 use crate::policy::http::{RequestQuestion, is_override};
-use crate::policy::path;
-use crate::policy::{Allow, HostVerdict, Policy, Why};
+use crate::policy::{AMBIGUOUS_PATH, Allow, Policy, Why};
 use crate::telemetry::event::Client;
 use crate::wire::head::{RequestHead, Upgrade};
 use crate::wire::websocket;
@@ -49,22 +48,17 @@ fn verdict(
     head: &RequestHead,
     policy: &Policy,
 ) -> Result<Why, Box<Refusal>> {
-    let (verdict, why) = policy.host(&to.host, to.port);
-    if verdict == HostVerdict::Deny {
-        return Err(Refusal::denied(why, &format!("{} may not be talked to", to.authority())));
-    }
-    let guards = policy.guards(&to.host, to.port);
-    if guards.path_rules
-        && let Some(how) = path::ambiguous(asked.path)
-    {
-        return Err(Refusal::bad_request(400, format!("the path {how}, and this host has path rules")));
-    }
-    if guards.refuse_overrides() && head.fields.iter().any(|(name, _)| is_override(name)) {
-        let message = "a field that overrides method or URL, and this host has rules for them";
-        return Err(Refusal::bad_request(400, message.into()));
-    }
+    let overridden = head.fields.iter().any(|(name, _)| is_override(name));
     match policy.request(asked) {
+        (Allow::Allow, _) if overridden && policy.guards(&to.host, to.port).refuse_overrides() => {
+            let message = "a field that overrides method or URL, and this host has rules for them";
+            Err(Refusal::bad_request(400, message.into()))
+        }
         (Allow::Allow, why) => Ok(why),
+        (Allow::Deny, why) if *why.rule == *AMBIGUOUS_PATH => {
+            let reason = why.reason.as_deref().unwrap_or("the path has two readings").to_owned();
+            Err(Refusal::bad_request(400, reason))
+        }
         (Allow::Deny, why) => {
             let what = format!("{} on {} is not allowed", head.method.as_str(), to.authority());
             Err(Refusal::denied(why, &what))

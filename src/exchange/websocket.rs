@@ -48,7 +48,14 @@ impl Frames {
     }
 
     /// Bytes that went on; runs that ended with them are recorded.
-    pub fn see(&mut self, exchange: &Exchange, from_guest: bool, bytes: &[u8], now: Now, with: Recorder<'_>) {
+    pub fn see(
+        &mut self,
+        exchange: &Exchange,
+        from_guest: bool,
+        bytes: &[u8],
+        now: Now,
+        mut with: Recorder<'_>,
+    ) {
         let Some(mut walker) = (if from_guest { self.guest.take() } else { self.origin.take() }) else {
             return;
         };
@@ -61,10 +68,10 @@ impl Frames {
             Ok(()) => self.origin = Some(walker),
             Err(error) => self.off = Some(format!("websocket: {}", error.as_str())),
         }
-        self.report(exchange, now, with);
+        self.report(exchange, now, &mut with);
     }
 
-    fn report(&mut self, exchange: &Exchange, now: Now, with: Recorder<'_>) {
+    fn report(&mut self, exchange: &Exchange, now: Now, with: &mut Recorder<'_>) {
         let Some(meter) = &mut self.meter else { return };
         for error in meter.take_errors() {
             with.events.push(exchange.error_event(error, Phase::Body, now));
@@ -77,7 +84,7 @@ impl Frames {
     /// Writes what was counted into the exchange that ends, and records the runs that were under way.
     pub fn settle(mut self, mut exchange: Box<Exchange>, now: Now, with: Recorder<'_>) -> Box<Exchange> {
         let Recorder { events, pricing } = with;
-        self.report(&exchange, now, Recorder { events, pricing });
+        self.report(&exchange, now, &mut Recorder { events, pricing });
         exchange.row.websocket = Some(self.facts);
         exchange.row.tap = self.off;
         if let Some(meter) = self.meter {

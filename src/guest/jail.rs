@@ -5,7 +5,8 @@
 //!   `- outer   own network and mounts: everything local, redirected to the relay, which runs here. Root, or root of
 //!       |      a user namespace of its own
 //!       `- inner   own users, mounts and processes: no capability over outer's network, and outer's mounts are locked
-//!           `- init   process 1: /proc, the user, seccomp, the probe; then the command, its signals and its orphans
+//!           `- init   process 1: /proc, the user (an ordinary caller's own number takes one more user namespace),
+//!               |     seccomp, the probe; then the command's signals and orphans
 //!               `- the command
 //! ```
 //!
@@ -24,6 +25,7 @@ use nix::fcntl::{OFlag, open};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
@@ -45,6 +47,8 @@ pub struct Plan {
     pub hidden: Vec<PathBuf>,
     /// The network namespace of the proxy, which must not be the command's.
     pub host_network: String,
+    /// The command's soft limit of open files; the relay has the hard one.
+    pub open_files: u64,
     /// Who called: user and group.
     pub caller: (u32, u32),
     /// Whom the command runs as, if not as whoever called.
@@ -151,6 +155,9 @@ fn hold(directory: &Path) -> Result<OwnedFd, JailError> {
 
 /// Inner: users, mounts and processes of its own. The next process that this one starts is process 1.
 pub fn leave_outer(plan: &Plan) -> Result<(), JailError> {
+    let limited = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, plan.open_files.min(hard), hard));
+    limited.map_err(|error| JailError::of("the limit of open files", error))?;
     let mapper = users::Mapper::start(plan.caller.0 == 0)
         .map_err(|error| JailError::of("users cannot be mapped", error))?;
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)

@@ -45,7 +45,7 @@ fn set_up() -> Vec<u8> {
     [0, LOOPBACK, IFF_UP, IFF_UP].map(u32::to_ne_bytes).concat()
 }
 
-/// `struct rtmsg` (family, dst_len, src_len, tos, table, protocol, scope, type, flags) and `RTA_OIF`.
+/// `struct rtmsg` (family, two prefix lengths, tos, table, protocol, scope, type, flags) and `RTA_OIF`.
 fn local_default(family: u8) -> Vec<u8> {
     const TABLE_LOCAL: u8 = 255;
     const PROTOCOL_BOOT: u8 = 3;

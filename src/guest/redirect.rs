@@ -125,7 +125,9 @@ impl Tool {
                 run(nft, &["-f", "-"], &format!("table inet {name}\ndelete table inet {name}\n")).map(drop)
             }
             Self::Iptables(both) => {
-                both.iter().for_each(|one| one.uninstall(rules));
+                for one in both {
+                    one.uninstall(rules);
+                }
                 if both.iter().any(|one| one.has_jumps(rules)) {
                     return Err(RedirectError::Refused(
                         both[0].single.clone(),

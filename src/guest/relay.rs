@@ -21,6 +21,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{getsockopt, sockopt};
 use slab::Slab;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -45,6 +46,16 @@ pub struct Options {
 
 /// Connections that one relay carries unless told otherwise; each holds at most 32 KiB.
 pub const CONNECTIONS: usize = 8192;
+
+/// Raises the soft limit of open files to the hard one: a connection takes two. A limit that cannot be raised is a
+/// lower bound on connections, which then wait.
+fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < hard
+    {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard); // as said above
+    }
+}
 
 /// A relay with its sockets bound.
 pub struct Relay {
@@ -81,7 +92,7 @@ const REDIAL: Duration = Duration::from_millis(20);
 const DIAL_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a DNS answer and the other half of a half-closed connection may take.
 const DNS_PATIENCE: Duration = Duration::from_secs(5);
-const HALF_CLOSED: Duration = Duration::from_secs(300);
+const HALF_CLOSED: Duration = Duration::from_mins(5);
 const SWEEP: Duration = Duration::from_secs(1);
 /// Datagrams that wait for their answers.
 const MOST_DATAGRAMS: usize = 1024;
@@ -89,6 +100,7 @@ const MOST_DATAGRAMS: usize = 1024;
 impl Relay {
     /// Binds the port in both families and starts the thread that finds processes.
     pub fn bind(options: &Options) -> io::Result<Self> {
+        raise_open_files();
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
         let (told, processes) = channel();
@@ -286,7 +298,7 @@ impl Relay {
                 }
             }
             Ok(Dialed::Busy) if now < *pair.deadline.get_or_insert(now + DIAL_PATIENCE) => {
-                self.dialing.push(place)
+                self.dialing.push(place);
             }
             Ok(Dialed::Busy) | Err(_) => {
                 pair.reset_client();

@@ -30,7 +30,7 @@ impl Cuts {
             Self::Seeded(state) => {
                 let drawn = next(state);
                 // Small pieces mostly, a large one now and then.
-                1 << (drawn % 15) | (drawn >> 32) as usize % 7
+                (1 << (drawn % 15)) + (drawn >> 32) as usize % 7
             }
         }
     }

@@ -41,6 +41,16 @@ pub fn requests(mut bytes: &[u8]) -> Vec<Message> {
     found
 }
 
+/// How many bytes of whole or begun requests stand at the front of `bytes`; a head that was cut short counts.
+pub fn read(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some((_, used)) = first_request(&bytes[at..]) {
+        at += used;
+    }
+    let rest = &bytes[at..];
+    if matches!(HeadScan::new().find(rest, &HEAD), Ok(None)) { bytes.len() } else { at }
+}
+
 /// Every response in `bytes`, to requests of these methods (the last one again and again).
 pub fn responses(mut bytes: &[u8], methods: &[Method]) -> Vec<Message> {
     let mut found: Vec<Message> = Vec::new();

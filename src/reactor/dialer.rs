@@ -237,7 +237,9 @@ impl Reactor {
         let losers: Vec<usize> =
             dial.attempts.drain(..).map(|(attempt, _)| attempt).filter(|attempt| *attempt != port).collect();
         let ask = dial.ask.clone();
-        losers.into_iter().for_each(|loser| self.close_port(loser, false));
+        for loser in losers {
+            self.close_port(loser, false);
+        }
         if self.route(&ask) == Route::Via {
             return self.begin_talk(key, port, address, &ask);
         }
@@ -433,7 +435,7 @@ impl Reactor {
                 Received::Nothing => {}
                 Received::End => return Err(talk.machine.closed().label.to_owned()),
                 Received::Bytes(len) => {
-                    talk.leg.feed(&self.buffer[..len]).map_err(|error| error.to_string())?
+                    talk.leg.feed(&self.buffer[..len]).map_err(|error| error.to_string())?;
                 }
             }
         }

@@ -155,7 +155,7 @@ impl Drop for Listener {
 
 /// `SO_ORIGINAL_DST` or its IPv6 twin: where a redirected connection was going (netfilter's conntrack).
 fn original_destination(stream: &TcpStream, local: SocketAddr) -> Option<SocketAddr> {
-    if let IpAddr::V4(_) = canonical(local).ip() {
+    if canonical(local).is_ipv4() {
         let found = getsockopt(stream, sockopt::OriginalDst).ok()?;
         let ip = IpAddr::from(u32::from_be(found.sin_addr.s_addr).to_be_bytes());
         return Some(SocketAddr::new(ip, u16::from_be(found.sin_port)));

@@ -286,7 +286,7 @@ impl Reactor {
         }
         let keys: Vec<usize> = self.conns.iter().map(|(key, _)| key).collect();
         for key in keys {
-            self.turn(key, |conn, cx| conn.judge_again(cx));
+            self.turn(key, Conn::judge_again);
             self.queue(key);
         }
     }

@@ -60,15 +60,14 @@ impl Bound {
     pub fn serve(self, reactors: usize, shared: Arc<Shared>, sink: impl Fn() -> Sink) -> io::Result<Server> {
         raise_descriptor_limit();
         let names = self.names();
-        let mut listeners = self.split(reactors)?;
+        let listeners = self.split(reactors)?;
         let mut postboxes = Vec::new();
         let mut waiting = Vec::new();
-        for index in 0..reactors.max(1) {
+        for (index, own) in listeners.into_iter().enumerate() {
             let poll = Poll::new()?;
             let (postbox, mail) = mailbox(poll.registry())?;
             postboxes.push(postbox);
             let local = Local::new(Arc::clone(&shared), sink());
-            let own = std::mem::take(&mut listeners[index]);
             waiting.push(Reactor::new(index as u16, poll, own, mail, local)?);
         }
         shared.introduce(postboxes);

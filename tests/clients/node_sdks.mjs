@@ -5,11 +5,13 @@
 // The proxy's CA comes from NODE_EXTRA_CA_CERTS. Counts are normalised as in python_sdks.py.
 
 import Anthropic from "@anthropic-ai/sdk";
+import { GoogleGenAI } from "@google/genai";
 import OpenAI from "openai";
-import { Agent, EnvHttpProxyAgent, buildConnector, fetch as undiciFetch } from "undici";
+import { Agent, EnvHttpProxyAgent, buildConnector, fetch as undiciFetch, setGlobalDispatcher } from "undici";
 
 const question = [{ role: "user", content: "The wire tests fail. Why?" }];
 const dispatcher = process.env.VIA === "connect" ? new EnvHttpProxyAgent() : redirected(process.env.TOLLGATE_ADDRESS);
+setGlobalDispatcher(dispatcher); // @google/genai takes no fetch of ours
 const options = {
   apiKey: "test-key",
   maxRetries: 0,
@@ -17,10 +19,12 @@ const options = {
 };
 const claude = new Anthropic(options);
 const gpt = new OpenAI(options);
+const { models: gemini } = new GoogleGenAI({ apiKey: "test-key" });
 
 await messages();
 await chat();
 await responses();
+await generate();
 await dispatcher.close();
 
 async function messages() {
@@ -60,6 +64,14 @@ async function responses() {
   showResponse(await stream.finalResponse(), true);
 }
 
+async function generate() {
+  const asked = { model: "gemini-2.5-pro", contents: "The wire tests fail. Why?" };
+  showGemini([await gemini.generateContent(asked)], false);
+  const answers = [];
+  for await (const answer of await gemini.generateContentStream(asked)) answers.push(answer);
+  showGemini(answers, true);
+}
+
 function showMessage({ id, model, stop_reason: stop, usage, content }, stream, text) {
   const cache_read = usage.cache_read_input_tokens ?? 0;
   const input = usage.input_tokens + (usage.cache_creation_input_tokens ?? 0) + cache_read;
@@ -79,6 +91,18 @@ function showResponse({ id, model, status, incomplete_details, usage, output, ou
   const cache_read = usage.input_tokens_details.cached_tokens;
   const { input_tokens: input, output_tokens } = usage;
   show({ api: "openai.responses", stream, model, stop, input, cache_read, output: output_tokens, id, tools, text });
+}
+
+function showGemini(answers, stream) {
+  const { responseId: id, modelVersion: model, candidates, usageMetadata: usage } = answers.at(-1);
+  const parts = answers.flatMap((answer) => answer.candidates[0].content.parts);
+  const cache_read = usage.cachedContentTokenCount ?? null;
+  const input = usage.promptTokenCount + (usage.toolUsePromptTokenCount ?? 0);
+  const output = usage.candidatesTokenCount + (usage.thoughtsTokenCount ?? 0);
+  const tools = parts.flatMap((part) => part.functionCall?.name ?? []);
+  const text = parts.map((part) => part.text ?? "").join("");
+  const stop = candidates[0].finishReason;
+  show({ api: "google.generate", stream, model, stop, input, cache_read, output, id, tools, text });
 }
 
 function show(line) {

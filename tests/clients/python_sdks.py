@@ -8,6 +8,7 @@ import json
 
 import anthropic
 import openai
+from google import genai
 
 QUESTION = [{"role": "user", "content": "The wire tests fail. Why?"}]
 
@@ -34,6 +35,12 @@ def main() -> None:
         for _ in stream:
             pass
         report_response(stream.get_final_response(), stream=True)
+
+    client = genai.Client(api_key="test-key", http_options={"api_version": "v1beta"})
+    gemini = client.models
+    asked = {"model": "gemini-2.5-pro", "contents": "The wire tests fail. Why?"}
+    report_gemini([gemini.generate_content(**asked)], stream=False)
+    report_gemini(list(gemini.generate_content_stream(**asked)), stream=True)
 
 
 def report_message(message, stream: bool, text: str | None = None) -> None:
@@ -79,6 +86,17 @@ def report_response(response, stream: bool) -> None:
     read = usage.input_tokens_details.cached_tokens
     line |= {"input": usage.input_tokens, "cache_read": read, "output": usage.output_tokens}
     show(line | {"id": response.id, "tools": tools, "text": response.output_text})
+
+
+def report_gemini(answers, stream: bool) -> None:
+    last, usage = answers[-1], answers[-1].usage_metadata
+    parts = [part for answer in answers for part in answer.candidates[0].content.parts]
+    line = {"api": "google.generate", "stream": stream, "id": last.response_id, "model": last.model_version}
+    line |= {"stop": last.candidates[0].finish_reason.value, "cache_read": usage.cached_content_token_count}
+    line |= {"input": usage.prompt_token_count + (usage.tool_use_prompt_token_count or 0)}
+    line |= {"output": usage.candidates_token_count + (usage.thoughts_token_count or 0)}
+    tools = [part.function_call.name for part in parts if part.function_call]
+    show(line | {"tools": tools, "text": "".join(part.text or "" for part in parts)})
 
 
 def show(line: dict) -> None:

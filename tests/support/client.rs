@@ -171,6 +171,12 @@ impl Client {
     }
 }
 
+impl Read for Client {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.pipe.read(room)
+    }
+}
+
 impl Read for Pipe {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         match self {

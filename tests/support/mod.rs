@@ -6,8 +6,11 @@
 
 pub mod certs;
 pub mod client;
+pub mod counts;
 pub mod gate;
+pub mod jail;
 pub mod ledger;
+pub mod models;
 pub mod origin;
 pub mod proxy;
 pub mod tools;

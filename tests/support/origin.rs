@@ -269,13 +269,32 @@ impl Conn {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut room = [0; 16 << 10];
-        let n = match &mut self.pipe {
-            Pipe::Plain(socket) => socket.read(&mut room)?,
-            Pipe::Tls(stream) => stream.read(&mut room)?,
-        };
+        let n = self.pipe.read(&mut room)?;
         self.buffer.extend_from_slice(&room[..n]);
         self.received.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&room[..n]);
         Ok(n)
+    }
+}
+
+/// Reads without keeping: for bodies too long to be held, and for parsers.
+impl Read for Conn {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        if self.buffer.is_empty() {
+            return self.pipe.read(room);
+        }
+        let n = room.len().min(self.buffer.len());
+        room[..n].copy_from_slice(&self.buffer[..n]);
+        self.buffer.drain(..n);
+        Ok(n)
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(room),
+            Self::Tls(stream) => stream.read(room),
+        }
     }
 }
 

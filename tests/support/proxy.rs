@@ -175,9 +175,18 @@ impl Proxy {
 
     /// Resident memory in bytes.
     pub fn rss(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that was ever resident, in bytes.
+    pub fn peak_rss(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, what: &str) -> u64 {
         let status =
             fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("a running process");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a VmRSS line");
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).expect("a line of memory");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
     }
 

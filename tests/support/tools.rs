@@ -17,7 +17,7 @@ pub fn program(name: &str) -> Option<PathBuf> {
     found.or_else(|| skipped(name))
 }
 
-/// A Python with the provider SDKs of `tests/clients/requirements.txt`, in a virtual environment under `target`.
+/// A Python with the SDKs and HTTP clients of `tests/clients/requirements.txt`, in a virtual environment under `target`.
 pub fn python_with_sdks() -> Option<PathBuf> {
     let python = program("python3")?;
     let place = place("python");
@@ -27,32 +27,57 @@ pub fn python_with_sdks() -> Option<PathBuf> {
         run(Command::new(python).args(["-m", "venv", "--clear"]).arg(&place))?;
         run(Command::new(&interpreter).args(["-m", "pip", "install", "--quiet", "-r"]).arg(&wanted))
     };
-    installed(&place, &wanted, "the Python SDKs", install).then_some(interpreter)
+    required("the Python SDKs", installed(&place, &wanted, install))?;
+    Some(interpreter)
 }
 
 /// A directory with `node_modules` of `tests/clients/package.json` and our scripts, under `target`; and Node.
 pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
-    node_with("node", &clients(), "node_sdks.mjs")
+    node_with("node", &clients(), &["node_sdks.mjs", "node_http.mjs"])
 }
 
-/// A directory under `target` with `node_modules` of the `package.json` that lies beside a script, and a copy of the
-/// script; and Node.
-pub fn node_with(name: &str, from: &Path, script: &str) -> Option<(PathBuf, PathBuf)> {
+/// A directory under `target` with `node_modules` of the `package.json` that lies beside scripts, and copies of
+/// scripts; and Node.
+pub fn node_with(name: &str, from: &Path, scripts: &[&str]) -> Option<(PathBuf, PathBuf)> {
     let node = program("node")?;
     let npm = program("npm")?;
     let place = place(name);
     let wanted = from.join("package.json");
-    let install = || {
-        fs::create_dir_all(&place).map_err(|error| error.to_string())?;
-        fs::copy(&wanted, place.join("package.json")).map_err(|error| error.to_string())?;
-        run(Command::new(npm).args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&place))
-    };
-    let ready = installed(&place, &wanted, "packages for Node", install);
-    if ready {
-        // Node looks for packages beside the script, so the script goes to the packages.
+    required("packages for Node", installed(&place, &wanted, || npm_install(&npm, &wanted, &place)))?;
+    // Node looks for packages beside the script, so the scripts go to the packages.
+    for script in scripts {
         fs::copy(from.join(script), place.join(script)).expect("a writable directory");
     }
-    ready.then_some((node, place))
+    Some((node, place))
+}
+
+/// The directory of the agents' programs (`tests/clients/agents/package.json`), under `target`. They are large and
+/// change often, so they are never required.
+pub fn agents() -> Option<PathBuf> {
+    let npm = program("npm")?;
+    let place = place("agents");
+    let wanted = clients().join("agents/package.json");
+    match installed(&place, &wanted, || npm_install(&npm, &wanted, &place)) {
+        Ok(()) => Some(place.join("node_modules/.bin")),
+        Err(why) => {
+            eprintln!("skipped: the agents cannot be installed: {why}");
+            None
+        }
+    }
+}
+
+fn npm_install(npm: &Path, wanted: &Path, place: &Path) -> Result<(), String> {
+    fs::create_dir_all(place).map_err(|error| error.to_string())?;
+    fs::copy(wanted, place.join("package.json")).map_err(|error| error.to_string())?;
+    run(Command::new(npm).args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(place))
+}
+
+/// What a client wrote to its stdout; panics with its stderr where it failed.
+pub fn said(command: &mut Command) -> String {
+    let output = output(command);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?} ended with {}: {stderr}", output.status);
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 /// Where the client scripts lie.
@@ -91,17 +116,23 @@ fn place(language: &str) -> PathBuf {
 }
 
 /// Installs once for each state of the list of wanted packages.
-fn installed(place: &Path, wanted: &Path, what: &str, install: impl FnOnce() -> Result<(), String>) -> bool {
+fn installed(
+    place: &Path,
+    wanted: &Path,
+    install: impl FnOnce() -> Result<(), String>,
+) -> Result<(), String> {
     let _one_at_a_time = INSTALLING.lock();
     let stamp = place.join("installed");
     let wanted = fs::read(wanted).expect("the list of packages");
     if fs::read(&stamp).is_ok_and(|had| had == wanted) {
-        return true;
+        return Ok(());
     }
-    match install() {
-        Ok(()) => fs::write(stamp, wanted).is_ok(),
-        Err(why) => skipped::<()>(&format!("{what}, which cannot be installed: {why}")).is_some(),
-    }
+    install()?;
+    fs::write(stamp, wanted).map_err(|error| error.to_string())
+}
+
+fn required(what: &str, installed: Result<(), String>) -> Option<()> {
+    installed.map_or_else(|why| skipped(&format!("{what}, which cannot be installed: {why}")), Some)
 }
 
 fn run(command: &mut Command) -> Result<(), String> {

@@ -2,7 +2,7 @@
 //! services, or the roots and name servers that it must not use.
 //!
 //! `/run` is new and holds only links (some distributions keep the system there) and our own directory. Sockets
-//! elsewhere are covered one by one. Not covered: sockets outside of `/run` that other programs of the same user make
+//! elsewhere and disks are covered one by one. Not covered: sockets outside of `/run` that other programs of the same user make
 //! later.
 
 use std::fs::{self, DirBuilder};
@@ -116,6 +116,23 @@ pub fn hide_sockets(listed: &str) -> Result<(), JailError> {
         let is_socket = fs::symlink_metadata(&path).is_ok_and(|found| found.file_type().is_socket());
         if is_socket {
             cover(&path).map_err(|error| JailError::of(&path.display().to_string(), error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Covers every disk: whoever may read one raw reads what was hidden.
+pub fn hide_disks() -> Result<(), JailError> {
+    let mut directories = vec![PathBuf::from("/dev")];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            let Ok(kind) = entry.file_type() else { continue };
+            if kind.is_dir() {
+                directories.push(entry.path());
+            } else if kind.is_block_device() {
+                cover(&entry.path())
+                    .map_err(|error| JailError::of(&entry.path().display().to_string(), error))?;
+            }
         }
     }
     Ok(())

@@ -85,8 +85,12 @@ impl To {
     }
 }
 
-/// A full backlog of a Unix listener says `EAGAIN`; a host that restarts is not there for a moment.
+/// A full backlog of a Unix listener says `EAGAIN`; a host that restarts is not there for a moment; descriptors come
+/// back when connections end.
 fn is_passing(error: &io::Error) -> bool {
+    if [nix::libc::EMFILE, nix::libc::ENFILE].map(Some).contains(&error.raw_os_error()) {
+        return true;
+    }
     let kinds = [
         ErrorKind::WouldBlock,
         ErrorKind::ConnectionRefused,

@@ -1,0 +1,94 @@
+//! Which tools trust the CA in a jail with no configuration at all: prints tool × works, and fails for a tool that is
+//! here and does not. A tool works when its request reached the origin, which only happens over TLS that it verified.
+
+mod support;
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use support::jail::Stage;
+use support::tools::{program, skipped};
+
+const URL: &str = "https://ok.test/";
+
+/// Tool, the program that must be here, and a script that makes one request, whatever its answer is worth to the tool.
+const TOOLS: &[(&str, &str, &str)] = &[
+    ("curl", "curl", "curl -sS $URL"),
+    ("wget", "wget", "wget -q -O - $URL"),
+    ("git", "git", "git ls-remote ${URL}repository"),
+    (
+        "openssl",
+        "openssl",
+        "printf 'GET / HTTP/1.0\\r\\nHost: ok.test\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -servername ok.test -connect ok.test:443",
+    ),
+    ("Python urllib", "python3", "python3 -c \"import urllib.request as r; r.urlopen('$URL').read()\""),
+    ("Python requests", "python3", "python3 -c \"import requests; requests.get('$URL')\""),
+    ("Python httpx", "python3", "python3 -c \"import httpx; httpx.get('$URL')\""),
+    ("pip", "pip", "pip download --retries 0 --index-url ${URL}simple --no-deps -d . nothing"),
+    ("Node fetch", "node", "node -e \"fetch('$URL').then(r => r.text())\""),
+    ("Node https", "node", "node -e \"require('https').get('$URL', r => r.resume())\""),
+    ("npm", "npm", "npm view --registry $URL --fetch-retries 0 nothing"),
+    (
+        "Java",
+        "java",
+        "echo 'class T { public static void main(String[] a) throws Exception { new java.net.URL(\"'$URL'\").openStream().readAllBytes(); } }' > T.java && java T.java",
+    ),
+    (
+        "Go",
+        "go",
+        "printf 'package main\\nimport \"net/http\"\\nfunc main() { if _, e := http.Get(\"'$URL'\"); e != nil { panic(e) } }\\n' > t.go && HOME=$PWD go run t.go",
+    ),
+    (
+        "cargo",
+        "cargo",
+        "mkdir -p c/.cargo c/src && cd c && touch src/lib.rs && printf '[package]\\nname=\"c\"\\nversion=\"0.1.0\"\\n[dependencies]\\nx={version=\"1\",registry=\"r\"}\\n' > Cargo.toml && printf '[registries.r]\\nindex=\"sparse+'$URL'\"\\n' > .cargo/config.toml && cargo generate-lockfile",
+    ),
+    ("Ruby", "ruby", "ruby -ropen-uri -e \"URI.open('$URL').read\""),
+    ("Perl LWP", "lwp-request", "lwp-request $URL"),
+];
+
+/// What a Python without the package says.
+const NOT_HERE: &str = "ModuleNotFoundError";
+
+#[test]
+fn lesson_34_every_tool_that_is_here_trusts_the_ca() {
+    let stage = Stage::new(nix::unistd::geteuid().as_raw());
+    let tried = stage.sh("true");
+    if tried.code != Some(0) {
+        return skipped(&format!("a kernel that builds jails: {}", tried.stderr)).unwrap_or(());
+    }
+    let mut broken = Vec::new();
+    for (tool, name, script) in TOOLS {
+        if program(name).is_none() {
+            continue;
+        }
+        let before = stage.origin.accepted();
+        let said = stage.sh(&format!("export URL={URL}; ({script}) < /dev/null"));
+        let works = stage.origin.accepted() > before;
+        if said.stderr.contains(NOT_HERE) {
+            continue;
+        }
+        println!("{tool:<16} {}", if works { "works" } else { "DOES NOT WORK" });
+        if !works {
+            broken.push(format!("{tool}: {}", said.stderr));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn variables_that_were_set_are_merged_and_not_dropped() {
+    let stage = Stage::new(nix::unistd::geteuid().as_raw());
+    let own = stage.path("own/mine.pem");
+    let authority = support::certs::Authority::new(&stage.path("own"));
+    std::fs::copy(authority.file(), &own).expect("a writable directory");
+    let mut command: Command = stage.command(&["-q", "--", "sh", "-c", "cat $SSL_CERT_FILE"]);
+    let output = command.env("SSL_CERT_FILE", &own).arg0("tollgate").output().expect("the built binary");
+    if !output.status.success() {
+        return skipped("a kernel that builds jails").unwrap_or(());
+    }
+    let bundle = String::from_utf8_lossy(&output.stdout);
+    let theirs = std::fs::read_to_string(&own).expect("a file");
+    assert!(bundle.contains(theirs.trim()), "the user's own CA is trusted still");
+    assert!(bundle.matches("BEGIN CERTIFICATE").count() > 1);
+}
