@@ -14,6 +14,7 @@
 //!                                                       |   +------ wire    (pure: hello, head, body, coding, sse, ws, json)
 //!                                                       +---------- model   (pure: provider, usage meter, price)
 //!  reactor <-- Answer -- upstream (resolver, pool)      Exchange --Event--> telemetry (bounded channel -> writer -> SQLite)
+//!                                                       admin (usage API, metrics, page) reads SQLite and counters
 //! ```
 //!
 //! Data moves one way: bytes in -> machine -> bytes out; requests to the world ([`conn::Ask`]) go out,

@@ -114,8 +114,8 @@ impl Service {
     fn serve_admin(&mut self, bound: admin::Bound) -> Result<(), StartError> {
         self.names.push(bound.name().to_owned());
         let context = admin::Context {
-            ledger: self.settings.telemetry.db.clone(),
             session: self.ledger.session_id().to_owned(),
+            ledger: self.settings.telemetry.db.clone(),
             shared: Arc::clone(self.server.shared()),
             sink: self.ledger.sender(),
             rulebook: Arc::clone(&self.rulebook),

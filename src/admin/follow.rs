@@ -76,8 +76,8 @@ impl Follow {
         if let (None, Some(after)) = (newest, self.wanted.after) {
             return self.send(state, after, out);
         }
-        let reader = state.reader().map_err(failed)?;
-        let end = reader.end(self.wanted.source).map_err(failed)?;
+        let reader = state.reader().map_err(|error| failed(&error))?;
+        let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
         let range = Range { newest, after: self.wanted.after.unwrap_or_default(), limit: None };
         let at = if newest.is_some() { self.rows(&reader, range, out)?.max(end) } else { end };
         out.write_all(format!("id: {at}\n\n").as_bytes())?;
@@ -88,7 +88,7 @@ impl Follow {
     fn send(&self, state: &State, at: Position, out: &mut impl Write) -> io::Result<Position> {
         let Ok(reader) = state.reader() else { return Ok(at) };
         // What is there before the rows are read will have been read: rows that the filter left out are not read again.
-        let end = reader.end(self.wanted.source).map_err(failed)?;
+        let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
         let range = Range { after: at, ..Range::default() };
         let last = self.rows(&reader, range, out)?;
         let next = last.max(end);
@@ -107,10 +107,10 @@ impl Follow {
         });
         outcome?;
         out.flush()?;
-        at.map_err(failed)
+        at.map_err(|error| failed(&error))
     }
 }
 
-fn failed(error: QueryError) -> io::Error {
-    io::Error::other(error)
+fn failed(error: &QueryError) -> io::Error {
+    io::Error::other(error.to_string())
 }

@@ -132,7 +132,7 @@ mod tests {
     fn an_empty_token_file_lets_nobody_in() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("admin.token");
-        OpenOptions::new().write(true).create(true).mode(0o600).open(&path).expect("made");
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).expect("made");
         assert!(load_token(&path).is_err());
     }
 }

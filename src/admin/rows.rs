@@ -68,7 +68,10 @@ fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
         wanted.newest.is_some() || body.len() < PAGE
     };
     let next = reader.rows(wanted.source, &wanted.filter, range, each).map_err(|error| unreadable(&error))?;
-    Ok(Response::new(JSON, format!("{body}],\"next\":\"{next}\"}}\n")))
+    for part in ["],\"next\":\"", &next.to_string(), "\"}\n"] {
+        body.push_str(part);
+    }
+    Ok(Response::new(JSON, body))
 }
 
 /// What rows of a source are called together.

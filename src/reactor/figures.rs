@@ -198,7 +198,9 @@ mod tests {
     #[test]
     fn a_duration_falls_into_the_bucket_that_ends_at_it() {
         let histogram = Histogram::default();
-        [0, 1_000, 1_001, 60_000_000, 60_000_001].into_iter().for_each(|micros| histogram.add(micros));
+        for micros in [0, 1_000, 1_001, 60_000_000, 60_000_001] {
+            histogram.add(micros);
+        }
         let (counts, sum) = histogram.read();
         assert_eq!((counts[0], counts[1], counts[14], counts[15]), (2, 1, 1, 1));
         assert_eq!(sum, 120_002_002);

@@ -36,8 +36,8 @@ pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
     node_with("node", &clients(), &["node_sdks.mjs", "node_http.mjs"])
 }
 
-/// A directory under `target` with `node_modules` of the `package.json` that lies beside scripts, and copies of
-/// scripts; and Node.
+/// A directory under `target` with `node_modules` of the `package.json` that lies beside some scripts, and copies of
+/// the scripts; and Node.
 pub fn node_with(name: &str, from: &Path, scripts: &[&str]) -> Option<(PathBuf, PathBuf)> {
     let node = program("node")?;
     let npm = program("npm")?;
