@@ -166,8 +166,8 @@ impl Meter {
 
     /// An error that the framing told, not an event.
     pub fn fail(&mut self, error: OriginError) {
-        let OriginError { kind, code, message, .. } = error;
-        self.reading.progress.error(event::ErrorPart { seen: true, kind, code, message });
+        let OriginError { status, kind, code, message, .. } = error;
+        self.reading.progress.error(event::ErrorPart { seen: true, status, kind, code, message });
     }
 
     /// Whether the run has come to its end as the provider tells it.

@@ -278,7 +278,7 @@ mod tests {
         let mut meter = meter(Api::OpenAiResponses);
         meter.guest(br#"{"type":"response.create","model":"gpt"}"#, 1);
         meter.origin(br#"{"type":"error","status":400,"error":{"type":"invalid_request_error","code":"c","message":"m"}}"#, 2);
-        assert_eq!(meter.take_errors().len(), 1);
+        assert_eq!(meter.take_errors().first().map(|error| error.status), Some(Some(400)));
         let runs = meter.take_runs();
         assert_eq!(runs[0].call.error_type.as_deref(), Some("invalid_request_error"));
         meter.origin(br#"{"type":"error","error":{"message":"nobody's"}}"#, 3);

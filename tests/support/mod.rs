@@ -7,6 +7,7 @@
 pub mod certs;
 pub mod client;
 pub mod counts;
+pub mod frames;
 pub mod gate;
 pub mod jail;
 pub mod ledger;

@@ -33,7 +33,7 @@ pub fn python_with_sdks() -> Option<PathBuf> {
 
 /// A directory with `node_modules` of `tests/clients/package.json` and our scripts, under `target`; and Node.
 pub fn node_with_sdks() -> Option<(PathBuf, PathBuf)> {
-    node_with("node", &clients(), &["node_sdks.mjs", "node_http.mjs"])
+    node_with("node", &clients(), &["node_sdks.mjs", "node_http.mjs", "node_websocket.mjs"])
 }
 
 /// A directory under `target` with `node_modules` of the `package.json` that lies beside some scripts, and copies of

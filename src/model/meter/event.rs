@@ -98,6 +98,8 @@ pub(super) struct Iteration {
 pub(super) struct ErrorPart {
     /// Whether there was an error at all; its facts may all be missing.
     pub(super) seen: bool,
+    /// The HTTP status that stands beside it, in an error frame of a WebSocket.
+    pub(super) status: Option<u16>,
     pub(super) kind: Option<String>,
     pub(super) code: Option<String>,
     pub(super) message: Option<String>,
@@ -171,6 +173,7 @@ impl Event {
             Value::Number(number) => match field {
                 Field::Cost => progress.cost_usd = number.float(),
                 Field::ErrorCode | Field::FlatCode => self.error_code(field, number.text()),
+                Field::Status => self.error_status(number.count()),
                 _ => number.count().map_or((), |count| self.count(field, count, progress)),
             },
             Value::Bool(flag) if field == Field::Done => {
@@ -243,6 +246,11 @@ impl Event {
         error.code = code.map(str::to_owned);
     }
 
+    fn error_status(&mut self, status: Option<u64>) {
+        self.owns = true;
+        self.error.status = status.and_then(|status| u16::try_from(status).ok());
+    }
+
     #[inline]
     fn count(&mut self, field: Field, count: u64, progress: &mut Progress) {
         match field {
@@ -270,7 +278,7 @@ impl Event {
     pub(super) fn open(&mut self, field: Field) {
         self.owns |= matches!(field, Field::Error | Field::Tool | Field::Iteration | Field::CacheTtlCount);
         match field {
-            Field::Error => self.error = ErrorPart::default(),
+            Field::Error => self.error = ErrorPart { status: self.error.status, ..ErrorPart::default() },
             Field::Choice => {
                 self.choices += 1;
                 self.choice = 0;

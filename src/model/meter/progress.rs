@@ -97,11 +97,11 @@ impl Progress {
     }
 
     pub(super) fn error(&mut self, error: ErrorPart) {
-        let ErrorPart { kind, code, message, .. } = error;
+        let ErrorPart { status, kind, code, message, .. } = error;
         self.call.error_type = kind.clone().or_else(|| code.clone()).or_else(|| Some("error".into()));
         self.call.error_message.clone_from(&message);
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(OriginError { kind, code, message, ..OriginError::default() });
+            self.errors.push(OriginError { status, kind, code, message, ..OriginError::default() });
         }
     }
 

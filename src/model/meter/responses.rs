@@ -7,7 +7,7 @@
 use crate::wire::json::Shape;
 
 use super::counts::Count;
-use super::event::{Event, Field};
+use super::event::{ErrorPart, Event, Field};
 use super::progress::Progress;
 use super::tools::ToolPart;
 use super::{ARGUMENTS, Format, MESSAGE, NAME, USAGE};
@@ -123,8 +123,8 @@ fn items(event: &mut Event, progress: &mut Progress, whole: bool) {
 /// The `error` event is flat at OpenAI, nested at some gateways.
 fn flat_error(event: &mut Event) {
     if !event.error.seen {
-        event.error = std::mem::take(&mut event.flat);
-        event.error.seen = true;
+        let status = event.error.status;
+        event.error = ErrorPart { seen: true, status, ..std::mem::take(&mut event.flat) };
     }
 }
 
