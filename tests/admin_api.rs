@@ -271,6 +271,11 @@ fn metrics_count_what_the_ledger_holds_and_promtool_accepts_them() {
     let tokens =
         ledger.number("SELECT sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) FROM model_calls");
     assert_eq!(sum("tollgate_model_tokens_total{"), tokens as f64);
+    let output = ledger.number("SELECT sum(output_tokens - coalesce(reasoning_tokens, 0)) FROM model_calls WHERE model LIKE 'claude-%'");
+    assert_eq!(
+        value("tollgate_model_tokens_total{model=\"claude-haiku-4-5-20251001\",class=\"output\"}"),
+        output as f64
+    );
     let cost = ledger.number("SELECT sum(cost_pico_usd) FROM model_calls") as f64 / 1e12;
     assert!((sum("tollgate_model_cost_dollars_total{") - cost).abs() < 1e-9);
     let Some(promtool) = program("promtool") else { return };

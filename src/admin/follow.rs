@@ -1,6 +1,9 @@
 //! Rows as they are written, as server-sent events: `event: row`, one line of JSON as `data`, and the place in the
 //! ledger as `id`, from which a follower that lost its connection goes on.
 //!
+//! With `newest` a look sends at most so many rows and leaves older ones out: a page that shows the last few hundred
+//! must not cost a busy proxy a copy of each row.
+//!
 //! A follower costs a look at a counter ten times a second; the ledger is read when that has moved.
 
 use std::io::{self, BufWriter, Write};
@@ -89,7 +92,7 @@ impl Follow {
         let Ok(reader) = state.reader() else { return Ok(at) };
         // What is there before the rows are read will have been read: rows that the filter left out are not read again.
         let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
-        let range = Range { after: at, ..Range::default() };
+        let range = Range { after: at, newest: self.wanted.newest, limit: None };
         let last = self.rows(&reader, range, out)?;
         let next = last.max(end);
         if last > at {

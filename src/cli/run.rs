@@ -21,7 +21,7 @@ use signal_hook::iterator::Signals;
 
 use super::Failure;
 use crate::cert::{Authority, bundle};
-use crate::config::{self, Listen, ListenAddress, Overrides, Settings};
+use crate::config::{self, Admin, Listen, ListenAddress, Overrides, Settings};
 use crate::guest::jail::{self, Plan, User, supervise};
 use crate::guest::probe::{Ready, Witness};
 use crate::reactor::wall_clock;
@@ -135,7 +135,21 @@ fn settings(args: &Args) -> Result<Settings, Failure> {
         .map_err(|error| Failure::failed(error.to_string()))?;
     settings.state_dir = std::path::absolute(&settings.state_dir).map_err(failed("the state directory"))?;
     settings.telemetry.db = std::path::absolute(&settings.telemetry.db).map_err(failed("the ledger"))?;
+    refuse_open_admin(&settings)?;
     Ok(settings)
+}
+
+/// A socket crosses network namespaces by its path, and the admin socket asks for no token.
+fn refuse_open_admin(settings: &Settings) -> Result<(), Failure> {
+    match &settings.admin {
+        Some(Admin { address: ListenAddress::Unix(path), .. }) if !path.starts_with(&settings.state_dir) => {
+            Err(Failure::failed(format!(
+                "the command could reach the admin socket {}: put it into the state directory, which is hidden from it",
+                path.display()
+            )))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The files of the proxy that do not lie in its state directory.

@@ -124,6 +124,25 @@ pub struct LearnRow {
     pub spliced: i64,
 }
 
+impl Totals {
+    /// Both together; what is known of neither stays unknown.
+    fn and(self, other: &Self) -> Self {
+        let known = |a: Option<i64>, b: Option<i64>| a.map_or(b, |a| Some(a.saturating_add(b.unwrap_or(0))));
+        Self {
+            calls: self.calls + other.calls,
+            failed: self.failed + other.failed,
+            partial: self.partial + other.partial,
+            input_tokens: known(self.input_tokens, other.input_tokens),
+            cache_read_tokens: known(self.cache_read_tokens, other.cache_read_tokens),
+            cache_write_tokens: known(self.cache_write_tokens, other.cache_write_tokens),
+            output_tokens: known(self.output_tokens, other.output_tokens),
+            reasoning_tokens: known(self.reasoning_tokens, other.reasoning_tokens),
+            cost_pico_usd: known(self.cost_pico_usd, other.cost_pico_usd),
+            unpriced: self.unpriced + other.unpriced,
+        }
+    }
+}
+
 const SUMS: &str = "count(c.call_id), count(c.error_type), coalesce(sum(c.usage_state = 'partial'), 0), \
     sum(c.input_tokens), sum(c.cache_read_tokens), sum(c.cache_write_tokens), sum(c.output_tokens), \
     sum(c.reasoning_tokens), sum(c.cost_pico_usd), \
@@ -168,7 +187,7 @@ impl Reader {
     /// Usage by group and in total.
     pub fn usage_report(&self, by: Group, filter: &Filter) -> Result<UsageReport> {
         let rows = self.usage(Some(by), filter)?;
-        let total = self.usage(None, filter)?.into_iter().next().map(|row| row.totals).unwrap_or_default();
+        let total = rows.iter().fold(Totals::default(), |sum, row| sum.and(&row.totals));
         Ok(UsageReport { by, rows, total })
     }
 
