@@ -89,7 +89,9 @@ fn forwarded(cases: &[Case]) -> Vec<Vec<u8>> {
     let origin = Origin::plain(answer_once);
     let setup = ["*:80", "*:8080"].iter().fold(Setup::default(), |setup, at| setup.map(at, origin.address()));
     let proxy = setup.user(POLICY).start();
-    cases.iter().for_each(|case| play(proxy.address(), case));
+    for case in cases {
+        play(proxy.address(), case);
+    }
     support::eventually("the origin has read everything", || (origin.open() == 0).then_some(()));
     origin.received().into_iter().filter(|bytes| !bytes.is_empty()).collect()
 }

@@ -82,11 +82,11 @@ impl Frame {
         match self.payload.len() {
             short @ ..126 => bytes.push(mask_bit | short as u8),
             medium @ 126..0x1_0000 => {
-                bytes.push(mask_bit | 126);
+                bytes.push(mask_bit | 0x7e);
                 bytes.extend_from_slice(&(medium as u16).to_be_bytes());
             }
             long => {
-                bytes.push(mask_bit | 127);
+                bytes.push(mask_bit | 0x7f);
                 bytes.extend_from_slice(&(long as u64).to_be_bytes());
             }
         }
