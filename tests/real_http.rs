@@ -245,6 +245,33 @@ fn p31_a_killed_curl_frees_the_origin_and_is_a_row() {
 }
 
 #[test]
+fn p6_curl_reaches_hosts_however_they_are_spelled() {
+    let Some(program) = program("curl") else { return };
+    // What curl is asked for, and the name that its origin has.
+    let hosts = [
+        ("192.0.2.7", "192.0.2.7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("WWW.Example.TEST", "www.example.test"),
+        ("www.example.test.", "www.example.test"),
+        ("bücher.example.test", "xn--bcher-kva.example.test"),
+    ];
+    for (asked, name) in hosts {
+        let setup = Setup::default();
+        let origin = Origin::tls(setup.origins.server(name, Flaw::None), mirror);
+        let host = if name.contains(':') { asked } else { name };
+        let proxy = setup.map(&format!("{host}:443"), origin.address()).start();
+        let web = Web { proxy, origins: [origin, Origin::plain(mirror)] };
+        for way in [WAYS[0].1, WAYS[7].1] {
+            let mut command = curl(&program, &web, way);
+            command.env("LC_ALL", "C.UTF-8").args(["--globoff", &format!("https://{asked}/named")]);
+            assert_eq!(said(&mut command), format!("GET /named HTTP/1.1\n{host}\n"), "{asked} by {way:?}");
+        }
+        let rows = web.proxy.ledger().net_events(2);
+        assert!(rows.iter().all(|row| row.text("host") == Some(name)), "{rows:#?}");
+    }
+}
+
+#[test]
 fn curl_asks_for_many_things_at_once() {
     let Some(program) = program("curl") else { return };
     let web = Web::start();
