@@ -31,7 +31,7 @@ impl Web {
         let [secure, plain] = &origins;
         let proxy =
             setup.map("www.example.test:443", secure.address()).map("www.example.test:80", plain.address());
-        Self { proxy: proxy.start(), origins: origins }
+        Self { proxy: proxy.start(), origins }
     }
 
     /// `http://` and the proxy's address.
