@@ -5,9 +5,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use support::certs::Flaw;
 use support::origin::{Conn, Origin, response};
@@ -20,7 +20,7 @@ const HOST: &str = "www.example.test";
 
 /// `https://www.example.test` and `http://www.example.test` behind a proxy.
 struct Web {
-    _origins: [Origin; 2],
+    origins: [Origin; 2],
     proxy: Proxy,
 }
 
@@ -31,7 +31,7 @@ impl Web {
         let [secure, plain] = &origins;
         let proxy =
             setup.map("www.example.test:443", secure.address()).map("www.example.test:80", plain.address());
-        Self { proxy: proxy.start(), _origins: origins }
+        Self { proxy: proxy.start(), origins }
     }
 
     /// `http://` and the proxy's address.
@@ -194,6 +194,98 @@ fn p12_curl_is_not_let_through_with_h2c() {
     web.proxy.ledger().net_events(2);
 }
 
+#[test]
+fn p16_curl_sees_an_answer_that_comes_before_its_upload_ends() {
+    let Some(program) = program("curl") else { return };
+    let setup = Setup::default();
+    let origin = Origin::tls(setup.origins.server(HOST, Flaw::None), |conn| {
+        conn.read_past(b"\r\n\r\n")?;
+        conn.send(&response(413, "Connection: close\r\n", b"too long"))?;
+        conn.close()
+    });
+    let proxy = setup.map("www.example.test:443", origin.address()).start();
+    let file = proxy.dir().join("body");
+    fs::write(&file, upload(8 << 20)).expect("a file");
+    let web = Web { origins: [origin, Origin::plain(mirror)], proxy };
+    let mut command = curl(&program, &web, WAYS[0].1);
+    command
+        .args(["--no-fail", "--header", "Expect:", "--write-out", " %{http_code}", "--upload-file"])
+        .arg(file);
+    assert_eq!(said(command.arg(format!("https://{HOST}/long"))), "too long 413");
+    let rows = web.proxy.ledger().net_events(1);
+    assert_eq!((rows[0].text("decision"), rows[0].int("status")), (Some("allowed"), Some(413)), "{rows:#?}");
+}
+
+#[test]
+fn p31_a_killed_curl_frees_the_origin_and_is_a_row() {
+    let Some(program) = program("curl") else { return };
+    let setup = Setup::default();
+    let origin = Origin::tls(setup.origins.server(HOST, Flaw::None), |conn| {
+        conn.read_past(b"\r\n\r\n")?;
+        conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")?;
+        conn.until_closed()
+    });
+    let proxy = setup.map("www.example.test:443", origin.address()).start();
+    let web = Web { origins: [origin, Origin::plain(mirror)], proxy };
+    let mut command = curl(&program, &web, WAYS[0].1);
+    command.args(["--no-buffer", &format!("https://{HOST}/endless")]);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("curl");
+    let mut first = [0; 5];
+    child.stdout.as_mut().expect("a piped stdout").read_exact(&mut first).expect("what has come so far");
+    assert_eq!(&first, b"first");
+    child.kill().expect("a running curl");
+    child.wait().expect("a child");
+    support::eventually("the origin is left", || (web.origins[0].open() == 0).then_some(()));
+    let rows = web.proxy.ledger().net_events(1);
+    assert_eq!(
+        (rows[0].text("decision"), rows[0].int("response_bytes")),
+        (Some("aborted"), Some(5)),
+        "{rows:#?}"
+    );
+}
+
+#[test]
+fn p6_curl_reaches_hosts_however_they_are_spelled() {
+    let Some(program) = program("curl") else { return };
+    // What curl is asked for, and the name that its origin has.
+    let hosts = [
+        ("192.0.2.7", "192.0.2.7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("WWW.Example.TEST", "www.example.test"),
+        ("www.example.test.", "www.example.test"),
+        ("bücher.example.test", "xn--bcher-kva.example.test"),
+    ];
+    for (asked, name) in hosts {
+        let setup = Setup::default();
+        let origin = Origin::tls(setup.origins.server(name, Flaw::None), mirror);
+        let host = if name.contains(':') { asked } else { name };
+        let proxy = setup.map(&format!("{host}:443"), origin.address()).start();
+        let web = Web { proxy, origins: [origin, Origin::plain(mirror)] };
+        for way in [WAYS[0].1, WAYS[7].1] {
+            let mut command = curl(&program, &web, way);
+            command.env("LC_ALL", "C.UTF-8").args(["--globoff", &format!("https://{asked}/named")]);
+            assert_eq!(said(&mut command), format!("GET /named HTTP/1.1\n{host}\n"), "{asked} by {way:?}");
+        }
+        let rows = web.proxy.ledger().net_events(2);
+        assert!(rows.iter().all(|row| row.text("host") == Some(name)), "{rows:#?}");
+    }
+}
+
+#[test]
+fn curl_asks_for_many_things_at_once() {
+    let Some(program) = program("curl") else { return };
+    let web = Web::start();
+    for (way, scheme) in [(WAYS[0].1, "https"), (WAYS[7].1, "https"), (WAYS[10].1, "http")] {
+        let mut command = curl(&program, &web, way);
+        let each = format!("{scheme}://{HOST}/[1-60]");
+        command.args(["--parallel", "--parallel-immediate", "--parallel-max", "30", &each]);
+        let lines = said(&mut command);
+        let seen: BTreeSet<&str> = lines.lines().filter(|line| *line != HOST).collect();
+        assert_eq!((seen.len(), lines.lines().count()), (60, 120), "{scheme}");
+    }
+    web.asked(180);
+}
+
 // wget
 
 #[test]
@@ -240,7 +332,7 @@ fn assert_steps(web: &Web, said: &str, libraries: &[&str]) {
 }
 
 #[test]
-fn requests_httpx_and_aiohttp() {
+fn requests_httpx_aiohttp_and_urllib() {
     let Some(python) = python_with_sdks() else { return };
     let web = Web::start();
     let mut script = Command::new(python);
@@ -248,7 +340,7 @@ fn requests_httpx_and_aiohttp() {
     script.env("HTTPS_PROXY", web.url()).env("HTTP_PROXY", web.url());
     let ca = web.proxy.ca_file();
     let printed = said(script.env("SSL_CERT_FILE", &ca).env("REQUESTS_CA_BUNDLE", &ca));
-    assert_steps(&web, &printed, &["requests", "httpx", "aiohttp"]);
+    assert_steps(&web, &printed, &["requests", "httpx", "aiohttp", "urllib"]);
 }
 
 #[test]

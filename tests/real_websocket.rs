@@ -1,4 +1,4 @@
-//! WebSockets through a real listener: real clients against an echo, and Responses as Codex speaks it, frame by frame.
+//! Real clients of WebSocket through a real listener against an echo, and Responses as Codex speaks it, frame by frame.
 
 mod support;
 

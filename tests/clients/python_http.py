@@ -1,4 +1,4 @@
-"""Asks the mirror of tests/real_http.rs through requests, httpx and aiohttp, and compares every answer.
+"""Asks the mirror of tests/real_http.rs through requests, httpx, aiohttp and urllib, and compares every answer.
 
     python_http.py HOST
 
@@ -6,7 +6,9 @@ Proxy and CA come from the environment. Each library that was answered as it sho
 """
 
 import asyncio
+import gzip
 import sys
+import urllib.request
 
 import aiohttp
 import httpx
@@ -56,11 +58,23 @@ async def with_aiohttp(base: str) -> None:
             compare(await answer.read(), "PUT", "stream", BODY)
 
 
+def with_urllib(base: str) -> None:
+    for path in GETS:
+        with urllib.request.urlopen(base + path, timeout=20) as answer:
+            told = answer.read()
+            compare(gzip.decompress(told) if path == "gzip" else told, "GET", path)
+    for method, path, data in [("POST", "post", BODY), ("PUT", "stream", iter(PIECES))]:
+        request = urllib.request.Request(base + path, data, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            compare(answer.read(), method, path, BODY)
+
+
 def main() -> None:
     libraries = {
         "requests": with_requests,
         "httpx": with_httpx,
         "aiohttp": lambda base: asyncio.run(with_aiohttp(base)),
+        "urllib": with_urllib,
     }
     for name, ask in libraries.items():
         for scheme in ["https", "http"]:

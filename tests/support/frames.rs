@@ -86,7 +86,7 @@ impl Frame {
                 bytes.extend_from_slice(&(medium as u16).to_be_bytes());
             }
             long => {
-                bytes.push(mask_bit | 127);
+                bytes.push(mask_bit | 0x7f);
                 bytes.extend_from_slice(&(long as u64).to_be_bytes());
             }
         }
