@@ -80,7 +80,7 @@ fn p24_a_long_gzip_stream_is_read_at_bounded_memory() {
 }
 
 #[test]
-#[ignore = "takes a minute without optimisation"]
+#[ignore = "takes minutes without optimisation"]
 fn p24_a_gigabyte_of_gzip_stream_is_read_at_bounded_memory() {
     a_long_stream_is_read_at_bounded_memory(1 << 30);
 }
