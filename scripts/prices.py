@@ -7,8 +7,9 @@
 
 Rates are integers, pico-USD a token: [input, cache read, cache write, cache write for an hour, output], null where
 the source has none. A match is one string, a list (any of them), or {"and": […]} or {"not": …}; a string is `=` equals,
-`^` starts with, `$` ends with or `~` contains, and `#` in it stands for one digit. The first model that matches counts,
-of a model's prices the last that is in force. What cannot be translated stops the script.
+`^` starts with, `$` ends with or `~` contains, and `#` in it stands for one digit; without a sign it is the whole
+name. The first model that matches counts, of a model's prices the last that is in force. What cannot be translated
+stops the script.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 mod reprice;
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::io::stdout;
 
 use super::Failure;
@@ -21,7 +22,7 @@ Examples:
   tollgate usage                          by model
   tollgate usage --by day --since 30d     each day of the last thirty
   tollgate usage --by process --json      one JSON document
-  tollgate usage --reprice                what it would cost by the prices of today
+  tollgate usage --reprice                costs by today's price table
 
 JSON: {\"by\": \"model\", \"rows\": [{\"key\", \"calls\", \"failed\", \"partial\", \"input_tokens\", \"cache_read_tokens\",
 \"cache_write_tokens\", \"output_tokens\", \"reasoning_tokens\", \"cost_pico_usd\", \"unpriced\"}], \"total\": {…}}.
@@ -30,7 +31,8 @@ pub struct Args {
     /// What to add up by.
     #[arg(long, value_enum, default_value_t = By::Model)]
     by: By,
-    /// Compute costs anew by the prices of today (those of --config where it names a table).
+    /// Compute costs anew by today's price table (that of --config where it names one), as of each call's own time.
+    /// What the provider itself charged stays.
     #[arg(long)]
     reprice: bool,
     /// One JSON document.
@@ -76,6 +78,9 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             price_table(&args.place.settings()?).map_err(|error| Failure::failed(error.to_string()))?;
         reprice::reprice(&reader, &filter, &table, Some(args.by), &mut rows).map_err(unreadable)?;
         reprice::reprice(&reader, &filter, &table, None, &mut total).map_err(unreadable)?;
+        rows.sort_by(|a, b| {
+            (Reverse(a.totals.cost_pico_usd), &a.key).cmp(&(Reverse(b.totals.cost_pico_usd), &b.key))
+        });
     }
     let total = total.into_iter().next().map(|row| row.totals).unwrap_or_default();
     let report = UsageReport { by: args.by.group(), rows, total };

@@ -1,5 +1,5 @@
-//! `--reprice`: what the calls of a ledger cost by the prices of today, in place of those that held when they were
-//! made. A cost that the provider itself named stays.
+//! `--reprice`: what the calls of a ledger cost by the price table of today, in place of the one that was known when
+//! they were made; a price with a date counts from that date. A cost that the provider itself named stays.
 
 use std::collections::HashMap;
 

@@ -143,7 +143,7 @@ impl Names {
     }
 }
 
-/// One pattern: a sign and a text in which `#` is a digit.
+/// One pattern: a sign and a text in which `#` is a digit; without a sign, the whole name, as people type it.
 fn accepts(pattern: &str, name: &str) -> bool {
     let (sign, text) = pattern.split_at(pattern.len().min(1));
     match sign {
@@ -151,7 +151,7 @@ fn accepts(pattern: &str, name: &str) -> bool {
         "^" => starts_with(name, text),
         "$" => name.ends_with(text),
         "~" => name.contains(text),
-        _ => false,
+        _ => name.eq_ignore_ascii_case(pattern),
     }
 }
 
@@ -181,6 +181,23 @@ impl Price {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn patterns_say_by_their_sign_what_they_match() {
+        let cases = [
+            ("=gpt-4o", "gpt-4o", true),
+            ("=gpt-4o", "gpt-4o-mini", false),
+            ("^gpt-####", "gpt-2026-11", true),
+            ("$-mini", "gpt-4o-mini", true),
+            ("~sonnet", "claude-sonnet-4-5", true),
+            ("Acme-1", "acme-1", true),
+            ("acme-1", "acme-10", false),
+            ("", "acme-1", false),
+        ];
+        for (pattern, name, accepted) in cases {
+            assert_eq!(accepts(pattern, name), accepted, "{pattern} {name}");
+        }
+    }
 
     #[test]
     fn the_built_in_table_is_whole() {
