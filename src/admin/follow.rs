@@ -20,6 +20,8 @@ use crate::telemetry::query::{Position, QueryError, Range, Reader};
 const FOLLOWERS: usize = 8;
 /// How often the counter is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// Looks between two readings for whoever wants the newest rows only: reading them means reading a whole commit.
+const PAGED: u32 = 5;
 /// Looks after which the ledger is read all the same: another process may write to it.
 const ANYWAY: u32 = 10;
 /// Looks without a row after which a comment shows that both sides are there.
@@ -55,11 +57,12 @@ impl Follow {
         out.write_all((head(200, "text/event-stream", "connection: close\r\n") + "\r\n").as_bytes())?;
         let mut at = self.begin(state, out)?;
         let (mut seen, mut looks, mut quiet) = (state.sink().written(), 0, 0);
+        let least = if self.wanted.newest.is_some() { PAGED } else { 1 };
         while !state.is_draining() {
             thread::sleep(LOOK);
             (looks, quiet) = (looks + 1, quiet + 1);
             let written = state.sink().written();
-            if written != seen || looks >= ANYWAY {
+            if (written != seen && looks >= least) || looks >= ANYWAY {
                 (seen, looks) = (written, 0);
                 let next = self.send(state, at, out)?;
                 quiet = if next == at { quiet } else { 0 };
