@@ -87,7 +87,7 @@ fn one_user_is_captured_and_nobody_else() {
         $T log --json --db $D/state/ledger.db | head -1";
     let Some(output) = in_namespace(script) else { return };
     let said = stdout(&output);
-    assert!(said.contains("192.0.2.1 may not be talked to"), "{output:?}");
+    assert!(said.contains("192.0.2.1 is not allowed"), "{output:?}");
     assert!(said.contains("refused") && said.contains("free"), "only that user is captured: {output:?}");
     assert!(said.contains("\"curl\"") && said.contains("4242"), "the ledger names process and user: {said}");
 }

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use support::jail::Stage;
-use support::tools::{program, skipped};
+use support::tools::skipped;
 
 const URL: &str = "https://ok.test/";
 
@@ -50,6 +50,11 @@ const TOOLS: &[(&str, &str, &str)] = &[
 /// What a Python without the package says.
 const NOT_HERE: &str = "ModuleNotFoundError";
 
+fn is_here(name: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(name).is_file()))
+}
+
 #[test]
 fn lesson_34_every_tool_that_is_here_trusts_the_ca() {
     let stage = Stage::new(nix::unistd::geteuid().as_raw());
@@ -59,7 +64,9 @@ fn lesson_34_every_tool_that_is_here_trusts_the_ca() {
     }
     let mut broken = Vec::new();
     for (tool, name, script) in TOOLS {
-        if program(name).is_none() {
+        // The matrix is of what is here: no tool in it is required.
+        if !is_here(name) {
+            println!("{tool:<16} not here");
             continue;
         }
         let before = stage.origin.accepted();
