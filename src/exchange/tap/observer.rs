@@ -29,10 +29,21 @@ pub(super) struct Metered {
 /// The meter, and what was wrong with events on the way to it.
 pub(super) struct Feed {
     pub(super) meter: Meter,
-    /// A bare document stands in the event stream (Google's errors do).
-    stray: bool,
+    stray: Stray,
     /// An event that was no JSON; told only where the counts have suffered from it.
     flaw: Option<String>,
+}
+
+/// What lines of an event stream that are no fields are taken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stray {
+    /// A line starts.
+    #[default]
+    Start,
+    /// Inside a line that says nothing.
+    Noise,
+    /// A bare document, over any number of lines (Google's errors are some).
+    Document,
 }
 
 /// An answer of 4xx or 5xx, or anything else that is no success.
@@ -66,7 +77,7 @@ impl Observer {
         let one_document = matches!(framing, Framing::Documents | Framing::Sniff(_));
         let framed = !one_document || detected.stream == Some(true);
         let meter = Meter::new(detected.provider, detected.api, framed, cap);
-        let feed = Feed { meter, stray: false, flaw: None };
+        let feed = Feed { meter, stray: Stray::Start, flaw: None };
         Self::Call(Box::new(Metered { framing, feed, request_id: head.error().request_id }))
     }
 
@@ -181,12 +192,7 @@ impl Feed {
             sse::Token::Data(piece) => self.meter.piece(piece, at_us),
             sse::Token::Name(name) => self.meter.name(name),
             sse::Token::Dispatch => self.dispatch(),
-            sse::Token::Other(piece) => {
-                self.stray |= matches!(piece.trim_ascii_start().first(), Some(b'{' | b'['));
-                if self.stray {
-                    self.meter.piece(piece, at_us);
-                }
-            }
+            sse::Token::Other(piece) => self.stray(piece, at_us),
         }
     }
 
@@ -197,8 +203,20 @@ impl Feed {
         }
     }
 
+    /// A piece of a line that is no field; only the first byte of a line can start a document, however it is cut.
+    fn stray(&mut self, piece: &[u8], at_us: u64) {
+        if let (Stray::Start, Some(first)) = (self.stray, piece.trim_ascii_start().first()) {
+            self.stray = if matches!(first, b'{' | b'[') { Stray::Document } else { Stray::Noise };
+        }
+        match self.stray {
+            Stray::Document => self.meter.piece(piece, at_us),
+            Stray::Noise if piece.ends_with(b"\n") => self.stray = Stray::Start,
+            Stray::Noise | Stray::Start => {}
+        }
+    }
+
     fn end_stray(&mut self) {
-        if std::mem::take(&mut self.stray) {
+        if std::mem::take(&mut self.stray) == Stray::Document {
             self.dispatch();
         }
     }
