@@ -51,17 +51,14 @@ impl Refusal<'_> {
         facts.iter().filter_map(|&(name, value)| Some((name.to_owned(), value?.into()))).collect()
     }
 
-    /// The message with all facts: `tollgate: MESSAGE (rule: R, layer: L, reason: W)`.
+    /// The message with all facts: `tollgate: MESSAGE: REASON (rule: R, layer: L, phase: P)`.
     fn sentence(&self) -> String {
-        let facts =
-            [("rule", self.rule), ("layer", self.layer), ("reason", self.reason), ("phase", self.phase)];
+        let facts = [("rule", self.rule), ("layer", self.layer), ("phase", self.phase)];
         let facts: Vec<String> =
             facts.iter().filter_map(|&(name, value)| Some(format!("{name}: {}", value?))).collect();
-        if facts.is_empty() {
-            format!("tollgate: {}", self.message)
-        } else {
-            format!("tollgate: {} ({})", self.message, facts.join(", "))
-        }
+        let reason = self.reason.map_or(String::new(), |reason| format!(": {reason}"));
+        let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+        format!("tollgate: {}{reason}{facts}", self.message)
     }
 }
 
