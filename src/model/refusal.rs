@@ -192,6 +192,15 @@ mod tests {
     }
 
     #[test]
+    fn lesson_30_a_denial_is_one_sentence_that_says_each_thing_once() {
+        let (_, body) = refusal_body(None, &Refusal { reason: Some("read only"), ..DENIED }, None);
+        let wanted = "tollgate: this request is not allowed: read only (rule: only \"acme\", layer: corp)\n";
+        assert_eq!(String::from_utf8_lossy(&body), wanted);
+        let plain = Refusal { message: "timeout", phase: Some("connect"), ..Refusal::default() };
+        assert_eq!(refusal_body(None, &plain, None).1, b"tollgate: timeout (phase: connect)\n");
+    }
+
+    #[test]
     fn elsewhere_accept_decides() {
         for accept in [&b"application/json"[..], b"text/plain, application/problem+json;q=0.5"] {
             let body = parse(None, Some(accept));
