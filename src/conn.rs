@@ -92,6 +92,8 @@ pub enum Answer {
     },
     /// Where the operator says that this host is to be dialled; exempt from the private-address rule.
     Mapped(Vec<SocketAddr>),
+    /// Addresses of a corporate proxy, which resolves the host itself.
+    Via(Vec<SocketAddr>),
     /// The name has no address, and why.
     Unresolved(&'static str),
     /// An origin connection.

@@ -11,6 +11,7 @@ use crate::policy::{HostVerdict, Policy, Why};
 use crate::telemetry::event::{NetEvent, Phase};
 
 use super::fault::{Fault, Tell};
+use super::session::Target;
 use super::state::{State, Step, Turn};
 use super::stream::Stream;
 use super::tunnel::{Splice, Tunnel};
@@ -118,6 +119,7 @@ impl Dial {
         match answer {
             Some(Answer::Addresses { list }) => self.choose(&list, cx),
             Some(Answer::Mapped(list)) => self.connect_to(list, cx),
+            Some(Answer::Via(list)) => self.connect_via(list, cx),
             Some(Answer::Unresolved(why)) => {
                 let message = format!("{} cannot be resolved: {why}", self.ask.host);
                 Err(self.refuse(Refusal::upstream(502, Phase::Dns, message)))
@@ -147,16 +149,32 @@ impl Dial {
             }
         }
         match refused {
-            Some(why) if allowed.is_empty() && !cx.world.policy.observe() => {
-                let what = format!("{} resolves to an address that may not be reached", self.ask.host);
-                Err(self.refuse(Refusal::denied(why, what).closing()))
-            }
+            Some(why) if allowed.is_empty() && !cx.world.policy.observe() => Err(self.refuse_address(why)),
             Some(_) if allowed.is_empty() => {
                 let all = list.iter().map(|&ip| SocketAddr::new(ip, self.ask.port)).collect();
                 self.connect_to(all, cx)
             }
             _ => self.connect_to(allowed, cx),
         }
+    }
+
+    /// A corporate proxy resolves names by itself; an address that the guest named needs no resolver.
+    fn connect_via(self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {
+        let target = Target { host: self.ask.host.clone(), port: self.ask.port };
+        match cx.world.denied_address(&target) {
+            Some(why) => Err(self.refuse_address(why)),
+            None => self.connect_to(list, cx),
+        }
+    }
+
+    fn refuse_address(self: Box<Self>, why: Why) -> Box<Fault> {
+        let leads = if self.ask.host.ip().is_some() {
+            "may not be reached"
+        } else {
+            "leads to no address that may be reached"
+        };
+        let what = format!("{}:{} {leads}", self.ask.host, self.ask.port);
+        self.refuse(Refusal::denied(why, what).closing())
     }
 
     fn connect_to(mut self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {

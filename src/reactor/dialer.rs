@@ -131,7 +131,7 @@ impl Reactor {
             (Err(why), _) => Answer::Unresolved(why),
             (Ok(list), Route::Via) => {
                 let port = self.shared.via.as_ref().map_or(0, |via| via.port);
-                Answer::Mapped(list.iter().map(|&ip| SocketAddr::new(ip, port)).collect())
+                Answer::Via(list.iter().map(|&ip| SocketAddr::new(ip, port)).collect())
             }
             (Ok(list), _) => Answer::Addresses { list },
         };
