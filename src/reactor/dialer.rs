@@ -278,7 +278,9 @@ impl Reactor {
             Carriage::Plain | Carriage::Opaque => Leg::plain(),
         };
         match talked {
-            Some(carrier) => leg.inside(carrier).map_err(|error| error.to_string()),
+            Some(carrier) => leg
+                .inside(carrier)
+                .map_err(|error| format!("no TLS came through the corporate proxy: {error}")),
             None => Ok(leg),
         }
     }
