@@ -22,6 +22,7 @@ use crate::reactor::wall_clock;
 use crate::telemetry::export::otlp::Names;
 use crate::telemetry::export::{Exporter, Live};
 use crate::telemetry::{Closed, Ledger, LedgerOptions, Retention, SessionInfo};
+use crate::upstream::own::Own;
 use crate::upstream::resolve::{ResolveError, ResolveOptions, Resolver};
 use crate::upstream::trust::Trust;
 use crate::upstream::via::ViaOptions;
@@ -93,10 +94,9 @@ impl Service {
             policy: Arc::clone(&policy),
             pricing: Arc::new(Tariff { prices: price_table(&settings)?, models: Arc::clone(&models) }),
             models,
-            own: own.collect(),
             keep_headers: settings.telemetry.headers,
         };
-        let shared = share(world, &settings)?;
+        let shared = share(world, Own::new(own), &settings)?;
         let ledger = Ledger::open(ledger_options(&settings, identity, policy.digest())).map_err(failed)?;
         let server = bound
             .serve(settings.reactors, Arc::clone(&shared), || ledger.sender())
@@ -221,7 +221,7 @@ pub fn price_table(settings: &Settings) -> Result<PriceTable, StartError> {
     PriceTable::with(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
 }
 
-fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
+fn share(world: World, own: Own, settings: &Settings) -> Result<Arc<Shared>, StartError> {
     let trust = Trust::new(&settings.upstream).map_err(failed)?;
     let via = via_options(&settings.upstream)?;
     let home: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
@@ -235,7 +235,7 @@ fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
             }
         }),
     );
-    let shared = Arc::new(Shared::new(world, resolver, trust, via, settings.upstream.map.clone()));
+    let shared = Arc::new(Shared::new(world, resolver, trust, via, own, settings.upstream.map.clone()));
     let fresh = home.set(Arc::downgrade(&shared)).is_ok();
     debug_assert!(fresh, "set once, here");
     Ok(shared)

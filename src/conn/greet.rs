@@ -17,7 +17,6 @@ use super::hello::Hello;
 use super::request::Request;
 use super::session::Target;
 use super::state::{State, Step, Turn};
-use super::tunnel;
 use super::{Cx, Legs, Life, Session};
 
 /// Waiting for the first bytes.
@@ -134,18 +133,13 @@ impl Greet {
         }
     }
 
-    /// Inside a tunnel: TLS or HTTP; anything else only where the policy splices.
+    /// Inside a tunnel: TLS or HTTP. What is neither is refused, to hosts that are spliced too: splicing passes TLS whose
+    /// server name was seen, never bytes of which nothing is known (P12).
     fn read_inside(self, first: u8, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
         if first == TLS_HANDSHAKE {
             return Ok(Step::Go(State::Hello(Box::new(Hello::new(self.deadline, cx)))));
         }
-        let port = session.known_port().unwrap_or_default();
-        if let Some(target) = session.known_host().map(|host| Target { host, port })
-            && let (HostVerdict::Splice, why) = cx.world.policy.host(&target.host, target.port)
-        {
-            return Ok(Step::Go(tunnel::splice(&target, "tcp", &why, session, cx)));
-        }
-        if begins_http(first) && port != 443 {
+        if begins_http(first) && session.known_port() != Some(443) {
             return self.read_http(legs, session, cx);
         }
         session.speaks_http = begins_http(first);

@@ -64,7 +64,7 @@ fn understood(hello: &hello::Hello, legs: &mut Legs, session: &mut Session, cx: 
         match verdict {
             HostVerdict::Splice => {
                 let target = Target { host, port };
-                return Ok(Step::Go(tunnel::splice(&target, "tls", &why, session, cx)));
+                return Ok(Step::Go(tunnel::splice(target, &why, session, cx)));
             }
             HostVerdict::Deny if !cx.world.policy.observe() => {
                 let what = format!("{host} may not be talked to");

@@ -28,6 +28,8 @@ pub struct Setup {
     user: Option<String>,
     corp: Option<String>,
     map: BTreeMap<String, SocketAddr>,
+    upstream: String,
+    environment: Vec<(&'static str, &'static str)>,
     more: String,
 }
 
@@ -43,7 +45,16 @@ impl Default for Setup {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let origins = Arc::new(Authority::new(dir.path()));
         let user = Some("[network]\ndefault = \"allow\"\n".to_owned());
-        Self { dir, origins, user, corp: None, map: BTreeMap::new(), more: String::new() }
+        Self {
+            dir,
+            origins,
+            user,
+            corp: None,
+            map: BTreeMap::new(),
+            upstream: String::new(),
+            environment: Vec::new(),
+            more: String::new(),
+        }
     }
 }
 
@@ -63,6 +74,19 @@ impl Setup {
     /// Dials `address` for `"host:port"`.
     pub fn map(mut self, host_and_port: &str, address: SocketAddr) -> Self {
         self.map.insert(host_and_port.to_owned(), address);
+        self
+    }
+
+    /// More lines for the table `[upstream]`.
+    pub fn upstream(mut self, text: &str) -> Self {
+        self.upstream.push_str(text);
+        self.upstream.push('\n');
+        self
+    }
+
+    /// An environment variable of the proxy.
+    pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
         self
     }
 
@@ -112,6 +136,7 @@ impl Setup {
         Command::new(env!("CARGO_BIN_EXE_tollgate"))
             .args(["serve", "--config"])
             .arg(self.path("tollgate.toml"))
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -144,6 +169,7 @@ impl Setup {
             let _ = writeln!(text, "corp = {}", at("corp.toml"));
         }
         let _ = writeln!(text, "[upstream]\nextra_ca_files = [{}]", quoted(self.origins.file()));
+        text.push_str(&self.upstream);
         text.push_str("[upstream.map]\n");
         for (host_and_port, address) in &self.map {
             let _ = writeln!(text, "{host_and_port:?} = \"{address}\"");
