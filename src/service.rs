@@ -1,6 +1,7 @@
 //! From settings to a running proxy: opens the ledger, the CA, trust and policy, binds the listeners, starts the
 //! reactors. What cannot be opened or verified is an error that says what to do; nothing starts half (fail closed).
 
+mod confinement;
 mod rulebook;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::admin::{self, Admin};
 use crate::cert::{Authority, MintOptions, Minter, bundle};
 use crate::config::{self, ConfigError, Settings};
+use crate::confine::Confinement;
 use crate::conn::World;
 use crate::exchange::Tariff;
 use crate::limits::Micros;
@@ -62,6 +64,8 @@ pub struct Service {
     live: Option<Live>,
     rulebook: Arc<Rulebook>,
     admin: Option<Admin>,
+    /// What this process gave up, where that was wanted.
+    confinement: Option<Confinement>,
     /// Where it listens.
     names: Vec<String>,
 }
@@ -96,15 +100,17 @@ impl Service {
             own: own.collect(),
             keep_headers: settings.telemetry.headers,
         };
+        let ports = world.own.iter().map(std::net::SocketAddr::port).collect();
         let shared = share(world, &settings)?;
+        let confinement = confinement::confine(&settings, ports, notice)?; // all is open, and no thread runs yet
         let ledger = Ledger::open(ledger_options(&settings, identity, policy.digest())).map_err(failed)?;
         let server = bound
             .serve(settings.reactors, Arc::clone(&shared), || ledger.sender())
             .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
         let live = export_live(&settings)?;
         let rulebook = Arc::new(Rulebook::new(&settings, shared, loaded));
-        let mut service =
-            Self { names: server.names().to_vec(), settings, server, ledger, live, rulebook, admin: None };
+        let names = server.names().to_vec();
+        let mut service = Self { names, settings, server, ledger, live, rulebook, admin: None, confinement };
         if let Some(admin) = admin {
             service.serve_admin(admin)?;
         }
@@ -133,6 +139,11 @@ impl Service {
     /// Settings that it runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What this process gave up; `None` where the settings say that it keeps everything.
+    pub fn confinement(&self) -> Option<&Confinement> {
+        self.confinement.as_ref()
     }
 
     /// The id of this session in the ledger.

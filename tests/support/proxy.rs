@@ -28,6 +28,7 @@ pub struct Setup {
     user: Option<String>,
     corp: Option<String>,
     map: BTreeMap<String, SocketAddr>,
+    first: String,
     more: String,
 }
 
@@ -43,7 +44,15 @@ impl Default for Setup {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let origins = Arc::new(Authority::new(dir.path()));
         let user = Some("[network]\ndefault = \"allow\"\n".to_owned());
-        Self { dir, origins, user, corp: None, map: BTreeMap::new(), more: String::new() }
+        Self {
+            dir,
+            origins,
+            user,
+            corp: None,
+            map: BTreeMap::new(),
+            first: String::new(),
+            more: String::new(),
+        }
     }
 }
 
@@ -69,6 +78,13 @@ impl Setup {
     /// Writes no `[policy]` table: the test brings its own by [`Setup::more`].
     pub fn without_policy(mut self) -> Self {
         self.user = None;
+        self
+    }
+
+    /// A key of `tollgate.toml` that stands before all tables.
+    pub fn key(mut self, line: &str) -> Self {
+        self.first.push_str(line);
+        self.first.push('\n');
         self
     }
 
@@ -136,7 +152,8 @@ impl Setup {
     fn config(&self) -> String {
         let quoted = |path: &Path| format!("{:?}", path.to_string_lossy());
         let at = |name: &str| quoted(&self.path(name));
-        let mut text = format!("state_dir = {}\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n", at("state"));
+        let listen = "[[listen]]\naddress = \"tcp://127.0.0.1:0\"";
+        let mut text = format!("state_dir = {}\n{}{listen}\n", at("state"), self.first);
         if self.user.is_some() {
             let _ = writeln!(text, "[policy]\nuser = {}", at("user.toml"));
         }
@@ -181,6 +198,11 @@ impl Proxy {
     /// The most that was ever resident, in bytes.
     pub fn peak_rss(&self) -> u64 {
         self.memory("VmHWM:")
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn memory(&self, what: &str) -> u64 {
