@@ -102,7 +102,7 @@ impl Service {
             .serve(settings.reactors, Arc::clone(&shared), || ledger.sender())
             .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
         let live = export_live(&settings)?;
-        let rulebook = Arc::new(Rulebook::new(&settings, shared, loaded));
+        let rulebook = Arc::new(Rulebook::new(&settings, shared, ledger.sender(), loaded));
         let mut service =
             Self { names: server.names().to_vec(), settings, server, ledger, live, rulebook, admin: None };
         if let Some(admin) = admin {

@@ -1,8 +1,7 @@
 //! Promises about one moment, kept on a virtual clock: every deadline when it is due and not before, every limit at
 //! the limit and one past, who is told what when either side leaves.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::IpAddr;
 
 use tollgate::conn::{Conn, Side};
 use tollgate::lab::cuts::Cuts;
