@@ -109,7 +109,7 @@ impl Service {
             .serve(settings.reactors, Arc::clone(&shared), || ledger.sender())
             .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
         let live = export_live(&settings)?;
-        let rulebook = Arc::new(Rulebook::new(&settings, shared, loaded));
+        let rulebook = Arc::new(Rulebook::new(&settings, shared, ledger.sender(), loaded));
         let names = server.names().to_vec();
         let mut service = Self { names, settings, server, ledger, live, rulebook, admin: None, confinement };
         if let Some(admin) = admin {

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, Result, ToSql};
 
-use super::event::{CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, WebSocketFacts};
+use super::event::{
+    CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, PolicyEvent, WebSocketFacts,
+};
 use super::redact::Redactor;
 use crate::model::usage::{Call, ToolCall, ToolResult};
 
@@ -40,8 +42,10 @@ const ERROR: &str = "INSERT INTO upstream_errors (exchange_id, at, phase, status
 const DNS: &str = "INSERT INTO dns_events (session_id, at, client, process_name, process_id, name, type, decision, \
     rule, rcode, answers, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
+const POLICY: &str = "INSERT INTO policies (session_id, at, digest) VALUES (?, ?, ?)";
+
 /// How many statements [`Rows`] keeps prepared.
-pub(super) const STATEMENTS: usize = 6;
+pub(super) const STATEMENTS: usize = 7;
 
 /// What is kept from batch to batch.
 #[derive(Debug)]
@@ -69,6 +73,7 @@ pub(super) struct Rows<'c, 's, 'e> {
     tool_result: Prepared<'c, 'e>,
     error: Prepared<'c, 'e>,
     dns: Prepared<'c, 'e>,
+    policy: Prepared<'c, 'e>,
 }
 
 impl<'c, 's, 'e> Rows<'c, 's, 'e> {
@@ -83,6 +88,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             tool_result: Prepared::new(connection, TOOL_RESULT)?,
             error: Prepared::new(connection, ERROR)?,
             dns: Prepared::of_session(connection, DNS, session)?,
+            policy: Prepared::of_session(connection, POLICY, session)?,
         })
     }
 
@@ -93,6 +99,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             Event::Call(event) => self.call(event),
             Event::Error(event) => self.error(event),
             Event::Dns(event) => self.dns(event),
+            Event::Policy(event) => self.policy(event),
         }
     }
 
@@ -188,6 +195,12 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         row.put(event.at)?.client(&event.client)?.put(&event.name)?.put(&event.kind)?;
         row.shared(Some(event.decision.as_str()))?.shared(event.rule.as_deref())?;
         row.put(&event.rcode)?.put(&event.answers)?.count(event.total_us)?;
+        row.insert()
+    }
+
+    fn policy(&mut self, event: &'e PolicyEvent) -> Result<()> {
+        let mut row = Row::new(&mut self.policy);
+        row.put(event.at)?.put(&*event.digest)?;
         row.insert()
     }
 }
