@@ -13,14 +13,15 @@ pub fn http_date(text: &[u8]) -> Option<i64> {
     let text = str::from_utf8(text).ok()?.trim();
     let words: Vec<&str> = text.split([' ', ',']).filter(|word| !word.is_empty()).take(7).collect();
     match words[..] {
-        [_, day, month, year, time, "GMT"] => moment(day, month, year.parse().ok()?, time),
+        [_, day, month, year, time, "GMT"] | [_, month, day, time, year] => {
+            moment(day, month, year.parse().ok()?, time)
+        }
         [_, date, time, "GMT"] => {
             let mut parts = date.split('-');
             let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?.parse::<i64>().ok()?);
             let century = if year < 70 { 2000 } else { 1900 };
             moment(day, month, century + Some(year).filter(|year| *year < 100)?, time)
         }
-        [_, month, day, time, year] => moment(day, month, year.parse().ok()?, time),
         _ => None,
     }
 }

@@ -268,8 +268,9 @@ impl Framing {
                 Self::Lines(ndjson::Scanner::default())
             }
             (b'{' | b'[', _) => Self::Documents,
-            (b'd' | b'e' | b'i' | b'r' | b':', _) => Self::Sse(sse::Scanner::default()),
-            (_, Said::Nothing | Said::Events) => Self::Sse(sse::Scanner::default()),
+            (b'd' | b'e' | b'i' | b'r' | b':', _) | (_, Said::Nothing | Said::Events) => {
+                Self::Sse(sse::Scanner::default())
+            }
             (_, Said::Lines) => Self::Lines(ndjson::Scanner::default()),
             (_, Said::Document) => Self::Documents,
         }
