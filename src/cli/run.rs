@@ -6,7 +6,8 @@
 mod summary;
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -82,6 +83,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut settings = settings(args)?;
     let user = args.user.as_deref().map(find_user).transpose()?;
+    let report = args.json_summary.as_deref().map(writable).transpose()?;
     prepare_state(&settings)?;
     let session = SessionDir::make(&settings.state_dir)?;
     let socket = session.path.join("guest.sock");
@@ -111,7 +113,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     ready.go().map_err(failed("the jail"))?;
     let mut summary = Summary::new(&service, args.quiet);
     let code = attend(&mut jailed, &mut signals, &mut summary)?;
-    finish(service, &summary, args)?;
+    finish(service, &summary, report)?;
     Ok(ExitCode::from(code))
 }
 
@@ -271,12 +273,18 @@ fn pass_on(signals: &mut Signals, jailed: &Child) {
     }
 }
 
-fn finish(service: Service, summary: &Summary, args: &Args) -> Result<(), Failure> {
+/// Opened before the proxy is confined to its own files, and before anything runs whose summary would be lost.
+fn writable(path: &Path) -> Result<File, Failure> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+    opened.map_err(failed(&path.display().to_string()))
+}
+
+fn finish(service: Service, summary: &Summary, report: Option<File>) -> Result<(), Failure> {
     service.cut();
     service.finish().map_err(|error| Failure::failed(error.to_string()))?;
     let text = summary.finish()?;
-    if let Some(file) = &args.json_summary {
-        fs::write(file, text).map_err(failed(&file.display().to_string()))?;
+    if let Some(mut report) = report {
+        report.write_all(text.as_bytes()).map_err(failed("--json-summary"))?;
     }
     Ok(())
 }

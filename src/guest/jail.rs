@@ -30,9 +30,10 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
+use super::netlink;
 use super::redirect::{Rules, Scope, Tool};
 use super::relay::{CONNECTIONS, Options, Relay, To};
-use super::{confine, netlink};
+use crate::confine::calls;
 
 /// What the processes of a jail are told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -175,7 +176,7 @@ pub fn settle(plan: &Plan) -> Result<(), JailError> {
         users::become_user(user).map_err(|error| JailError::of(&user.name, error))?;
     }
     die_with_parent()?;
-    confine::forbid_other_sockets().map_err(JailError::new)
+    calls::forbid_other_sockets().map_err(JailError::new)
 }
 
 /// An ordinary caller was root of the namespaces so far; in one more they have their own number again.

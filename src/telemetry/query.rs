@@ -115,6 +115,13 @@ pub struct Reader {
     connection: Connection,
 }
 
+/// From now on SQLite puts what a large sort does not hold in memory into this directory, and not into the system's
+/// temporary one, which a confined process cannot write. For the whole process, so before any thread uses a database.
+pub fn keep_temporary_files(directory: &Path) -> Result<()> {
+    let directory = directory.to_string_lossy();
+    Ok(Connection::open_in_memory()?.pragma_update(None, "temp_store_directory", directory.as_ref())?)
+}
+
 impl Reader {
     /// Opens the file, read-only.
     pub fn open(path: &Path) -> Result<Self> {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::{Args, Check};
 use crate::cert::Authority;
 use crate::cert::authority::Paths;
-use crate::config::{self, Listen, ListenAddress, Overrides, Settings};
+use crate::config::{self, Confine, Listen, ListenAddress, Overrides, Settings};
+use crate::confine;
 use crate::guest::redirect::Tool;
 use crate::reactor::wall_clock;
 use crate::telemetry::query::Reader;
@@ -25,6 +26,7 @@ pub(super) fn checks(args: &Args) -> Vec<Check> {
             checks.push(Check::ok("settings", settings.state_dir.display().to_string()));
             checks.extend([authority(&settings), policy(&settings), ledger(&settings)]);
             checks.extend(settings.listeners().iter().map(listener));
+            checks.push(confinement(settings.confine));
         }
         Err(error) => checks.push(Check::bad("settings", error.to_string(), "mend the configuration file")),
     }
@@ -80,6 +82,19 @@ fn listener(listen: &Listen) -> Check {
 
 fn connects(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+}
+
+/// Whether a proxy that starts here can give up what it does not need.
+fn confinement(wanted: Confine) -> Check {
+    let here = confine::trial();
+    match wanted {
+        Confine::Off => Check::ok("confine", "off by the configuration"),
+        _ if here.is_whole() => Check::ok("confine", here.to_string()),
+        Confine::Auto => Check::ok("confine", format!("in part: {here}")),
+        Confine::Require => {
+            Check::bad("confine", here.to_string(), "boot with lsm=landlock,… or set confine = \"auto\"")
+        }
+    }
 }
 
 fn redirect() -> Check {

@@ -290,3 +290,12 @@ fn a_missing_ledger_is_said_to_be_missing() {
     let dir = tempfile::tempdir().expect("temporary directory");
     assert!(matches!(Reader::open(&dir.path().join("none.db")), Err(QueryError::Missing)));
 }
+
+#[test]
+fn large_sorts_go_where_they_are_told() {
+    let place = std::env::temp_dir(); // for the whole process, so a place that outlives this test
+    keep_temporary_files(&place).unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    let told: String = connection.query_row("PRAGMA temp_store_directory", [], |row| row.get(0)).unwrap();
+    assert_eq!(std::path::Path::new(&told), place);
+}
