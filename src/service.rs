@@ -221,7 +221,8 @@ fn write_bundle(settings: &Settings, authority: &Authority) -> Result<(), StartE
     bundle::write(&settings.state_dir, authority.cert_pem()).map(drop).map_err(failed)
 }
 
-fn model_table(settings: &Settings) -> ModelTable {
+/// The operator's hosts and aliases.
+pub fn model_table(settings: &Settings) -> ModelTable {
     ModelTable { hosts: settings.model.hosts.clone(), aliases: settings.model.aliases.clone() }
 }
 

@@ -22,7 +22,7 @@ use super::schema;
 
 pub use filter::{Filter, Pattern, StatusRange};
 pub use record::Record;
-pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow};
+pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow, UsageSum};
 
 /// What rows are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
