@@ -95,6 +95,7 @@ impl Service {
             models,
             own: own.collect(),
             keep_headers: settings.telemetry.headers,
+            keep_bodies: settings.telemetry.kept_of_bodies(),
         };
         let shared = share(world, &settings)?;
         let ledger = Ledger::open(ledger_options(&settings, identity, policy.digest())).map_err(failed)?;
@@ -263,6 +264,7 @@ fn ledger_options(settings: &Settings, identity: Identity, digest: &str) -> Ledg
             config::OnFailure::Pass => crate::telemetry::OnFailure::Pass,
         },
         headers: telemetry.headers,
+        preview: telemetry.preview_limit,
         retention: Retention { age: telemetry.retain_age, size: telemetry.retain_size },
         ..LedgerOptions::in_dir(&settings.state_dir, session)
     }

@@ -65,6 +65,7 @@ pub fn world(user: &str) -> World {
         pricing: Arc::new(Tariff { prices: PriceTable::built_in().clone(), models: Arc::default() }),
         own: Arc::from([]),
         keep_headers: false,
+        keep_bodies: 0,
     }
 }
 
