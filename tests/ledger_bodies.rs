@@ -23,7 +23,7 @@ const SECRETS: [&str; 5] = [
 ];
 
 /// An origin that answers with a JSON document, compressed and in small chunks.
-fn origin(answer: String) -> Origin {
+fn origin(answer: &str) -> Origin {
     let packed = gzip::whole(answer.as_bytes());
     Origin::plain(move |conn| {
         while conn.request()?.is_some() {
@@ -92,7 +92,7 @@ fn log(proxy: &Proxy, words: &[&str]) -> String {
 
 #[test]
 fn p36_bodies_are_kept_without_secrets_however_they_are_cut() {
-    let origin = origin(answer());
+    let origin = origin(&answer());
     for (bodies, piece) in [("preview", 1), ("preview", 7), ("full", 1000)] {
         let mut proxy = proxy(&origin, &format!("bodies = \"{bodies}\""));
         post(&proxy, &request(), piece);
@@ -111,7 +111,7 @@ fn p36_bodies_are_kept_without_secrets_however_they_are_cut() {
 
 #[test]
 fn p36_bodies_are_off_by_default() {
-    let origin = origin(answer());
+    let origin = origin(&answer());
     let proxy = proxy(&origin, "");
     post(&proxy, &request(), 100);
     proxy.ledger().net_events(1);
@@ -122,7 +122,7 @@ fn p36_bodies_are_off_by_default() {
 
 #[test]
 fn full_bodies_are_bounded_and_lie_beside_their_rows() {
-    let origin = origin(format!("{{\"long\":\"{}\"}}", "0123456789".repeat(3000)));
+    let origin = origin(&format!("{{\"long\":\"{}\"}}", "0123456789".repeat(3000)));
     let proxy = proxy(&origin, "bodies = \"full\"\npreview_limit = \"1KiB\"\nfull_limit = \"16KiB\"");
     post(&proxy, "short", 100);
     proxy.ledger().net_events(1);
@@ -138,7 +138,7 @@ fn full_bodies_are_bounded_and_lie_beside_their_rows() {
 
 #[test]
 fn bodies_are_shown_when_asked_for_and_escaped() {
-    let origin = origin("{\"a\":\n\"\x1b[2J\"}".to_owned());
+    let origin = origin("{\"a\":\n\"\x1b[2J\"}");
     let proxy = proxy(&origin, "bodies = \"preview\"");
     post(&proxy, "sent", 100);
     proxy.ledger().net_events(1);
@@ -163,7 +163,7 @@ fn bodies_are_shown_when_asked_for_and_escaped() {
 
 #[test]
 fn the_admin_api_gives_bodies_when_asked() {
-    let origin = origin(answer());
+    let origin = origin(&answer());
     let proxy = proxy(&origin, "bodies = \"preview\"");
     post(&proxy, &request(), 9);
     proxy.ledger().net_events(1);

@@ -159,10 +159,10 @@ fn bodies(out: &mut impl Write, record: &Record) -> Result<bool, Failure> {
 }
 
 /// How rows of one source look in a table.
-struct View {
-    source: Source,
-    columns: &'static [Column],
-    cells: for<'r> fn(&'r Record) -> Vec<Cow<'r, str>>,
+pub(super) struct View {
+    pub(super) source: Source,
+    pub(super) columns: &'static [Column],
+    pub(super) cells: for<'r> fn(&'r Record) -> Vec<Cow<'r, str>>,
 }
 
 impl View {
@@ -172,7 +172,7 @@ impl View {
 }
 
 /// The first of the columns that says something.
-fn first<'r>(record: &'r Record, columns: &[&str]) -> Cow<'r, str> {
+pub(super) fn first<'r>(record: &'r Record, columns: &[&str]) -> Cow<'r, str> {
     columns.iter().map(|column| record.text(column)).find(|text| !text.is_empty()).unwrap_or("-").into()
 }
 
@@ -180,7 +180,7 @@ fn number<'r>(record: &Record, column: &str) -> Cow<'r, str> {
     record.int(column).map_or(Cow::Borrowed("-"), |number| Cow::Owned(number.to_string()))
 }
 
-const EVENTS: View = View {
+pub(super) const EVENTS: View = View {
     source: Source::Events,
     columns: &[
         left("TIME (UTC)", 14),
@@ -209,7 +209,7 @@ const EVENTS: View = View {
 };
 
 /// Where the request went and, unless all was well, what stood in its way.
-fn what(record: &Record) -> String {
+pub(super) fn what(record: &Record) -> String {
     let port = match (record.int("port"), record.text("scheme")) {
         (None, _) | (Some(443), "https" | "wss" | "tls") | (Some(80), "http" | "ws") => String::new(),
         (Some(port), _) => format!(":{port}"),
@@ -226,7 +226,7 @@ fn what(record: &Record) -> String {
     out
 }
 
-const CALLS: View = View {
+pub(super) const CALLS: View = View {
     source: Source::Calls,
     columns: &[
         left("TIME (UTC)", 14),
