@@ -100,6 +100,7 @@ impl Service {
             pricing: Arc::new(Tariff { prices: price_table(&settings)?, models: Arc::clone(&models) }),
             models,
             keep_headers: settings.telemetry.headers,
+            keep_bodies: settings.telemetry.kept_of_bodies(),
         };
         let ports = own.iter().map(std::net::SocketAddr::port).collect();
         let shared = share(world, Own::new(own), &settings)?;
@@ -276,6 +277,7 @@ fn ledger_options(settings: &Settings, identity: Identity, digest: &str) -> Ledg
             config::OnFailure::Pass => crate::telemetry::OnFailure::Pass,
         },
         headers: telemetry.headers,
+        preview: telemetry.preview_limit,
         retention: Retention { age: telemetry.retain_age, size: telemetry.retain_size },
         ..LedgerOptions::in_dir(&settings.state_dir, session)
     }

@@ -288,6 +288,13 @@ impl<'t> Item<'t> {
         })
     }
 
+    /// A size in bytes that must not be larger than `most`.
+    pub(super) fn size_up_to(self, most: u64) -> Result<usize, ConfigError> {
+        let read = self.value.as_str().and_then(units::size).filter(|bytes| (1..=most).contains(bytes));
+        let wanted = || self.mistyped(&format!("a size with its unit, at most \"{}KiB\"", most >> 10));
+        read.map(|bytes| bytes as usize).ok_or_else(wanted)
+    }
+
     /// One of a few words.
     pub(super) fn one_of<T: Copy>(self, words: &[(&'static str, T)]) -> Result<T, ConfigError> {
         let all: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();

@@ -5,9 +5,11 @@
 
 mod decoding;
 mod frames;
+mod keeper;
 mod observer;
 mod request;
 
+pub use keeper::Keeper;
 pub use request::RequestTap;
 
 use std::borrow::Cow;

@@ -66,8 +66,8 @@ fn net(sink: &Sink, host: &str, decision: Decision, status: Option<u16>, second:
         response_decoded: None,
         request_headers: None,
         response_headers: None,
-        request_preview: None,
-        response_preview: None,
+        request_body: None,
+        response_body: None,
         tap: None,
         dns_us: None,
         connect_us: None,
@@ -297,5 +297,5 @@ fn large_sorts_go_where_they_are_told() {
     keep_temporary_files(&place).unwrap();
     let connection = Connection::open_in_memory().unwrap();
     let told: String = connection.query_row("PRAGMA temp_store_directory", [], |row| row.get(0)).unwrap();
-    assert_eq!(std::path::Path::new(&told), place);
+    assert_eq!(Path::new(&told), place);
 }
