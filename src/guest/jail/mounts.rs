@@ -17,6 +17,9 @@ use super::JailError;
 /// Where a jail keeps what the command may see: the bundle and its kin.
 pub const PUBLIC: &str = "/run/tollgate";
 
+/// The file in [`PUBLIC`] that stands in for the system's list of name servers.
+pub const NAME_SERVER_FILE: &str = "resolv.conf";
+
 /// Every name server is ours, whatever its address.
 const RESOLV_CONF: &str =
     "# by tollgate: names are answered by the policy\nnameserver 198.18.0.53\noptions timeout:2\n";
@@ -50,7 +53,7 @@ fn symlinks(dir: &Path) -> Vec<(PathBuf, PathBuf)> {
 
 /// Puts our name server in place of the system's.
 pub fn name_server(public: &Path) -> Result<(), JailError> {
-    let ours = public.join("resolv.conf");
+    let ours = public.join(NAME_SERVER_FILE);
     let placed = || -> io::Result<()> {
         fs::write(&ours, RESOLV_CONF)?;
         overlay_link(Path::new("/etc/resolv.conf"), &ours)
