@@ -294,8 +294,9 @@ fn a_missing_ledger_is_said_to_be_missing() {
 #[test]
 fn large_sorts_go_where_they_are_told() {
     let place = std::env::temp_dir(); // for the whole process, so a place that outlives this test
-    keep_temporary_files(&place).unwrap();
-    let connection = Connection::open_in_memory().unwrap();
-    let told: String = connection.query_row("PRAGMA temp_store_directory", [], |row| row.get(0)).unwrap();
+    keep_temporary_files(&place).expect("a database");
+    let connection = Connection::open_in_memory().expect("a database");
+    let told: String =
+        connection.query_row("PRAGMA temp_store_directory", [], |row| row.get(0)).expect("a database");
     assert_eq!(Path::new(&told), place);
 }
