@@ -218,6 +218,26 @@ fn p31_a_guest_that_leaves_with_a_request_in_the_pipeline_lets_the_origin_go() {
 }
 
 #[test]
+fn p31_a_plain_guest_that_closes_is_told_from_one_that_waits() {
+    let origin = Origin::plain(|conn| {
+        conn.request()?;
+        conn.until_closed()
+    });
+    let proxy = Setup::default().map("gone.example:80", origin.address()).start();
+    let mut socket = TcpStream::connect(proxy.address()).expect("a listening proxy");
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: gone.example\r\n\r\n").expect("a reading proxy");
+    eventually("the request arrives", || (origin.received().concat().len() > 10).then_some(()));
+    socket.shutdown(Shutdown::Write).expect("a socket");
+    thread::sleep(Duration::from_millis(1200));
+    assert_eq!(origin.open(), 1, "it still reads: the answer is waited for");
+    let start = now();
+    drop(socket);
+    eventually("the origin's connection is closed", || (origin.open() == 0).then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(1), "took {:?}", start.elapsed());
+    assert_eq!(proxy.ledger().net_events(1)[0].text("decision"), Some("aborted"));
+}
+
+#[test]
 fn p3_a_descriptor_is_given_back_whatever_a_guest_sends() {
     let proxy = Setup::default().start();
     let before = proxy.descriptors();

@@ -151,7 +151,7 @@ impl Dial {
         match refused {
             Some(why) if allowed.is_empty() && !cx.world.policy.observe() => {
                 let what = format!("{} resolves to an address that may not be reached", self.ask.host);
-                Err(self.refuse(Refusal::denied(why, &what).closing()))
+                Err(self.refuse(Refusal::denied(why, what).closing()))
             }
             Some(_) if allowed.is_empty() => {
                 let all = list.iter().map(|&ip| SocketAddr::new(ip, self.ask.port)).collect();
@@ -169,7 +169,7 @@ impl Dial {
         match refused {
             Some(why) if !cx.world.policy.observe() => {
                 let what = format!("{} is an address that may not be reached", self.ask.host);
-                Err(self.refuse(Refusal::denied(why, &what).closing()))
+                Err(self.refuse(Refusal::denied(why, what).closing()))
             }
             _ => Ok(self.connect_to(list, cx)),
         }

@@ -31,15 +31,19 @@ pub fn judge(
     match verdict {
         Ok(why) => note(exchange, &why, None),
         Err(refusal) if policy.observe() && refusal.by_policy => {
-            let why = refusal.why.clone();
-            let would = format!("observe: would be denied: {}", refusal.message);
-            if let Some(why) = why {
-                note(exchange, &why, Some(&would));
+            if let Some(why) = &refusal.why {
+                let reason = why.reason.as_deref().unwrap_or("no reason given");
+                note(
+                    exchange,
+                    why,
+                    Some(&format!("observe: would be denied: {}: {reason}", refusal.message)),
+                );
             }
         }
         Err(refusal) => return Err(refusal),
     }
-    check_upgrade(head)
+    check_upgrade(head)?;
+    check_hops(head)
 }
 
 fn verdict(
@@ -61,7 +65,7 @@ fn verdict(
         }
         (Allow::Deny, why) => {
             let what = format!("{} on {} is not allowed", head.method.as_str(), to.authority());
-            Err(Refusal::denied(why, &what))
+            Err(Refusal::denied(why, what))
         }
     }
 }
@@ -85,6 +89,19 @@ pub fn is_denied(exchange: &Exchange, policy: &Policy) -> bool {
         listener: &row.listener,
     };
     !policy.observe() && policy.request(&asked).0 == Allow::Deny
+}
+
+/// A request that says it goes no further ends here (RFC 9110 §7.6.2).
+fn check_hops(head: &RequestHead) -> Result<(), Box<Refusal>> {
+    match head.hops_left() {
+        Ok(Some(0)) => {
+            let method = head.method.as_str();
+            let message = format!("Max-Forwards is 0, and this proxy answers no {method} itself");
+            Err(Refusal::bad_request(501, message))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refusal::bad_request(error.status(), error.as_str().into())),
+    }
 }
 
 /// Of the upgrades only a proper WebSocket goes on (P12).

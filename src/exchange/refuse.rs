@@ -43,13 +43,9 @@ impl Refusal {
         Box::new(Self { status, decision, by_policy, why, phase, message, reply })
     }
 
-    /// A request that the policy denies.
-    pub fn denied(why: Why, what: &str) -> Box<Self> {
-        let message = match &why.reason {
-            Some(reason) => format!("{what}: {reason}"),
-            None => format!("{what} (rule {:?} of the {} policy)", why.rule, why.layer.as_str()),
-        };
-        let plain = Self::new(403, Decision::Denied, None, message);
+    /// A request that the policy denies; `what` says so, and the answer adds rule, layer and reason.
+    pub fn denied(why: Why, what: String) -> Box<Self> {
+        let plain = Self::new(403, Decision::Denied, None, what);
         Box::new(Self { by_policy: true, why: Some(why), reply: Reply::KeepAlive, ..*plain })
     }
 
