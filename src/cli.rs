@@ -15,6 +15,7 @@ pub mod run;
 pub mod serve;
 pub mod sessions;
 mod table;
+pub mod top;
 pub mod usage;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ enum Command {
     Ca(ca::Args),
     Policy(policy::Args),
     Log(log::Args),
+    Top(top::Args),
     Usage(usage::Args),
     Sessions(sessions::Args),
     Export(export::Args),
@@ -83,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Ca(args) => succeeded(ca::run(args)),
         Command::Policy(args) => succeeded(policy::run(args)),
         Command::Log(args) => succeeded(log::run(&args)),
+        Command::Top(args) => succeeded(top::run(&args)),
         Command::Usage(args) => succeeded(usage::run(&args)),
         Command::Sessions(args) => succeeded(sessions::run(&args)),
         Command::Export(args) => succeeded(export::run(&args)),

@@ -1,6 +1,7 @@
 //! From settings to a running proxy: opens the ledger, the CA, trust and policy, binds the listeners, starts the
 //! reactors. What cannot be opened or verified is an error that says what to do; nothing starts half (fail closed).
 
+mod confinement;
 mod rulebook;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use crate::admin::{self, Admin};
 use crate::cert::{Authority, MintOptions, Minter, bundle};
 use crate::config::{self, ConfigError, Settings};
+use crate::confine::Confinement;
 use crate::conn::World;
 use crate::exchange::Tariff;
 use crate::limits::Micros;
@@ -63,6 +65,8 @@ pub struct Service {
     live: Option<Live>,
     rulebook: Arc<Rulebook>,
     admin: Option<Admin>,
+    /// What this process gave up, where that was wanted.
+    confinement: Option<Confinement>,
     /// Where it listens.
     names: Vec<String>,
 }
@@ -84,7 +88,8 @@ impl Service {
             failed(format!("cannot listen on {}: {}: choose another address", error.address, error.error))
         })?;
         let admin = settings.admin.as_ref().map(|admin| bind_admin(admin, notice)).transpose()?;
-        let own = bound.tcp_addresses().into_iter().chain(admin.as_ref().and_then(admin::Bound::tcp_address));
+        let mut own = bound.tcp_addresses();
+        own.extend(admin.as_ref().and_then(admin::Bound::tcp_address));
         let policy = Arc::new(loaded.policy.clone());
         let models = Arc::new(model_table(&settings));
         let world = World {
@@ -95,16 +100,19 @@ impl Service {
             pricing: Arc::new(Tariff { prices: price_table(&settings)?, models: Arc::clone(&models) }),
             models,
             keep_headers: settings.telemetry.headers,
+            keep_bodies: settings.telemetry.kept_of_bodies(),
         };
+        let ports = own.iter().map(std::net::SocketAddr::port).collect();
         let shared = share(world, Own::new(own), &settings)?;
+        let confinement = confinement::confine(&settings, ports, notice)?; // all is open, and no thread runs yet
         let ledger = Ledger::open(ledger_options(&settings, identity, policy.digest())).map_err(failed)?;
         let server = bound
             .serve(settings.reactors, Arc::clone(&shared), || ledger.sender())
             .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
         let live = export_live(&settings)?;
         let rulebook = Arc::new(Rulebook::new(&settings, shared, ledger.sender(), loaded));
-        let mut service =
-            Self { names: server.names().to_vec(), settings, server, ledger, live, rulebook, admin: None };
+        let names = server.names().to_vec();
+        let mut service = Self { names, settings, server, ledger, live, rulebook, admin: None, confinement };
         if let Some(admin) = admin {
             service.serve_admin(admin)?;
         }
@@ -133,6 +141,11 @@ impl Service {
     /// Settings that it runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What this process gave up; `None` where the settings say that it keeps everything.
+    pub fn confinement(&self) -> Option<&Confinement> {
+        self.confinement.as_ref()
     }
 
     /// The id of this session in the ledger.
@@ -209,7 +222,8 @@ fn write_bundle(settings: &Settings, authority: &Authority) -> Result<(), StartE
     bundle::write(&settings.state_dir, authority.cert_pem()).map(drop).map_err(failed)
 }
 
-fn model_table(settings: &Settings) -> ModelTable {
+/// The operator's hosts and aliases.
+pub fn model_table(settings: &Settings) -> ModelTable {
     ModelTable { hosts: settings.model.hosts.clone(), aliases: settings.model.aliases.clone() }
 }
 
@@ -263,6 +277,7 @@ fn ledger_options(settings: &Settings, identity: Identity, digest: &str) -> Ledg
             config::OnFailure::Pass => crate::telemetry::OnFailure::Pass,
         },
         headers: telemetry.headers,
+        preview: telemetry.preview_limit,
         retention: Retention { age: telemetry.retain_age, size: telemetry.retain_size },
         ..LedgerOptions::in_dir(&settings.state_dir, session)
     }

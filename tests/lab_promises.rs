@@ -755,6 +755,33 @@ fn p1_a_splice_hands_on_the_very_bytes() {
 }
 
 #[test]
+fn p12_what_is_neither_tls_nor_http_passes_only_to_a_spliced_host_and_port() {
+    const SPLICE: &str = "[network]\ndefault = \"allow\"\nsplice = [\"a.test\"]\nports = [22, 80]\n";
+    let tunnel = |cuts: &Cuts, policy, bytes: &[u8]| {
+        let mut lab = Lab::with(world::world(policy), cuts.clone());
+        lab.guest_sends(b"CONNECT a.test:22 HTTP/1.1\r\nHost: a.test:22\r\n\r\n");
+        assert!(lab.guest.take_received().starts_with(b"HTTP/1.1 200 "));
+        lab.guest_sends(bytes);
+        lab
+    };
+    for cuts in [Cuts::Whole, Cuts::Bytes] {
+        for bytes in [&b"SSH-2.0-x comment\r\n"[..], b"\0\x01\x02", b"AAAAAAAAAAAAAAAAAAA"] {
+            let mut lab = tunnel(&cuts, SPLICE, bytes);
+            assert_eq!(lab.origin().received(), bytes);
+            lab.guest_ends(End::Fin);
+            lab.origin_ends(End::Fin);
+            assert_eq!(row(&lab).decision, Decision::Spliced);
+        }
+        let lab = tunnel(&cuts, SPLICE, b"GET / HTTP/1.1\r\nHost: b.test:22\r\n\r\n");
+        assert_eq!(told(&lab), 421, "HTTP is read and judged");
+        let unspliced = "[network]\ndefault = \"allow\"\nports = [22]\n";
+        let lab = tunnel(&cuts, unspliced, b"SSH-2.0-x\r\n");
+        assert!(lab.origins.is_empty());
+        assert_eq!(told(&lab), 400);
+    }
+}
+
+#[test]
 fn p31_a_cut_at_the_operators_word_is_one_row() {
     let mut lab = secure();
     lab.guest_sends(GET);

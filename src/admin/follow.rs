@@ -84,7 +84,7 @@ impl Follow {
         }
         let reader = state.reader().map_err(|error| failed(&error))?;
         let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
-        let range = Range { newest, after: self.wanted.after.unwrap_or_default(), limit: None };
+        let range = self.range(self.wanted.after.unwrap_or_default());
         let at = if newest.is_some() { self.rows(&reader, range, out)?.max(end) } else { end };
         out.write_all(format!("id: {at}\n\n").as_bytes())?;
         Ok(at)
@@ -95,13 +95,16 @@ impl Follow {
         let Ok(reader) = state.reader() else { return Ok(at) };
         // What is there before the rows are read will have been read: rows that the filter left out are not read again.
         let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
-        let range = Range { after: at, newest: self.wanted.newest, limit: None };
-        let last = self.rows(&reader, range, out)?;
+        let last = self.rows(&reader, self.range(at), out)?;
         let next = last.max(end);
         if last > at {
             out.write_all(format!("id: {next}\n\n").as_bytes())?;
         }
         Ok(next.max(at))
+    }
+
+    fn range(&self, after: Position) -> Range {
+        Range { after, newest: self.wanted.newest, limit: None, bodies: self.wanted.bodies }
     }
 
     fn rows(&self, reader: &Reader, range: Range, out: &mut impl Write) -> io::Result<Position> {

@@ -26,6 +26,8 @@ pub(super) struct Wanted {
     /// Only rows after this place.
     pub(super) after: Option<Position>,
     pub(super) newest: Option<usize>,
+    /// With bodies, as far as they are kept.
+    pub(super) bodies: bool,
     limit: usize,
 }
 
@@ -44,6 +46,7 @@ pub(super) fn rows(
         filter: params.filter(&reader, &state.session)?,
         after: params.parse("after")?.or(last_event_id.and_then(|id| id.parse().ok())),
         newest: params.count("newest", NEWEST)?,
+        bodies: source == Source::Events && params.switch("bodies")?,
         limit: params.count("limit", LIMIT.1)?.unwrap_or(LIMIT.0),
     };
     params.finish()?;
@@ -59,7 +62,8 @@ fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
     let mut body = format!("{{\"{}\":[", word(wanted.source));
     let empty = body.len();
     let limit = wanted.newest.is_none().then_some(wanted.limit);
-    let range = Range { after: wanted.after.unwrap_or_default(), newest: wanted.newest, limit };
+    let after = wanted.after.unwrap_or_default();
+    let range = Range { after, newest: wanted.newest, limit, bodies: wanted.bodies };
     let each = |record: &crate::telemetry::query::Record| {
         if body.len() > empty {
             body.push(',');

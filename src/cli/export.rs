@@ -43,6 +43,9 @@ pub struct Args {
     /// otlp: names of attributes: those of semantic conventions 1.37 to 1.41, or the latest with cached and reasoning tokens.
     #[arg(long, value_enum, default_value_t = Semconv::Released)]
     semconv: Semconv,
+    /// har and jsonl: with bodies, as far as the ledger keeps them.
+    #[arg(long)]
+    bodies: bool,
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
@@ -128,7 +131,7 @@ fn rows(
 ) -> Result<Position, Failure> {
     let cursor =
         args.cursor.as_deref().map(|name| reader.cursor(name, source)).transpose().map_err(unreadable)?;
-    let range = Range { after: cursor.unwrap_or_default(), ..Range::default() };
+    let range = Range { after: cursor.unwrap_or_default(), bodies: args.bodies, ..Range::default() };
     reader.rows(source, filter, range, each).map_err(unreadable)
 }
 

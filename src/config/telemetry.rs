@@ -23,6 +23,10 @@ pub struct Telemetry {
     pub headers: bool,
     /// Whether bodies are recorded.
     pub bodies: Bodies,
+    /// Most bytes of a body in a preview.
+    pub preview_limit: usize,
+    /// Most bytes of a body that is recorded in full.
+    pub full_limit: usize,
     /// Rows older than this are deleted; `None`: never.
     pub retain_age: Option<Micros>,
     /// The oldest rows are deleted once the file is larger than this; `None`: never.
@@ -57,9 +61,9 @@ pub enum Bodies {
     /// Nothing.
     #[default]
     Off,
-    /// The first bytes, scanned for secrets.
+    /// The first bytes ([`Telemetry::preview_limit`]), secrets hashed.
     Preview,
-    /// As much as inspection may hold, scanned for secrets.
+    /// Up to [`Telemetry::full_limit`], secrets hashed.
     Full,
 }
 
@@ -73,6 +77,10 @@ pub struct Otlp {
     /// How often a batch goes out.
     pub interval: Micros,
 }
+
+/// The most that previews and bodies can be set to.
+const PREVIEW_MOST: u64 = 64 << 10;
+const FULL_MOST: u64 = 16 << 20;
 
 /// The least capacity of the channel to the writer (DESIGN §9).
 const QUEUE: u64 = 65_536;
@@ -88,9 +96,20 @@ impl Telemetry {
             queue: QUEUE as usize,
             headers: true,
             bodies: Bodies::Off,
+            preview_limit: 4 << 10,
+            full_limit: 256 << 10,
             retain_age: None,
             retain_size: None,
             otlp: None,
+        }
+    }
+
+    /// Most bytes of a body that are recorded.
+    pub fn kept_of_bodies(&self) -> usize {
+        match self.bodies {
+            Bodies::Off => 0,
+            Bodies::Preview => self.preview_limit,
+            Bodies::Full => self.full_limit.max(self.preview_limit),
         }
     }
 
@@ -105,6 +124,8 @@ impl Telemetry {
         table.read("queue", |item| Ok(item.number(QUEUE..=1 << 24)? as usize), &mut self.queue)?;
         table.read("headers", |item| item.one_of(&[("on", true), ("off", false)]), &mut self.headers)?;
         table.read("bodies", |item| item.one_of(&bodies), &mut self.bodies)?;
+        table.read("preview_limit", |item| item.size_up_to(PREVIEW_MOST), &mut self.preview_limit)?;
+        table.read("full_limit", |item| item.size_up_to(FULL_MOST), &mut self.full_limit)?;
         let mut retention = table.table("retention")?;
         retention.read_some("age", Item::timeout, &mut self.retain_age)?;
         retention.read_some("size", Item::size, &mut self.retain_size)?;

@@ -28,6 +28,8 @@ pub struct World {
     pub pricing: Pricing,
     /// Whether heads are copied for the ledger.
     pub keep_headers: bool,
+    /// Bytes of each body that are copied for the ledger.
+    pub keep_bodies: usize,
 }
 
 /// Whether the ledger takes new requests.

@@ -64,6 +64,7 @@ pub fn world(user: &str) -> World {
         models: Arc::new(ModelTable::default()),
         pricing: Arc::new(Tariff { prices: PriceTable::built_in().clone(), models: Arc::default() }),
         keep_headers: false,
+        keep_bodies: 0,
     }
 }
 

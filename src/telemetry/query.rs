@@ -22,7 +22,7 @@ use super::schema;
 
 pub use filter::{Filter, Pattern, StatusRange};
 pub use record::Record;
-pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow};
+pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow, UsageSum};
 
 /// What rows are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct Range {
     pub newest: Option<usize>,
     /// Only so many, the first.
     pub limit: Option<usize>,
+    /// With what is kept of bodies: `request_body`, `response_body`, and whether each is cut.
+    pub bodies: bool,
 }
 
 /// Why a ledger cannot be read.
@@ -113,6 +115,15 @@ pub type Result<T> = std::result::Result<T, QueryError>;
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
+    /// The schema's version; a file of an older one is read as it is.
+    version: i64,
+}
+
+/// From now on SQLite puts what a large sort does not hold in memory into this directory, and not into the system's
+/// temporary one, which a confined process cannot write. For the whole process, so before any thread uses a database.
+pub fn keep_temporary_files(directory: &Path) -> Result<()> {
+    let directory = directory.to_string_lossy();
+    Ok(Connection::open_in_memory()?.pragma_update(None, "temp_store_directory", directory.as_ref())?)
 }
 
 impl Reader {
@@ -128,7 +139,7 @@ impl Reader {
         match schema::version(&connection)? {
             0 => Err(QueryError::Missing),
             version if version > schema::VERSION => Err(QueryError::Newer(version)),
-            _ => Ok(Self { connection }),
+            version => Ok(Self { connection, version }),
         }
     }
 
@@ -149,7 +160,7 @@ impl Reader {
         let limit = range.limit.map_or(-1, |limit| limit as i64);
         let sql = format!(
             "{} WHERE {} AND {condition} ORDER BY {} LIMIT ?3",
-            source.select(),
+            source.select(range.bodies && self.version >= schema::BODIES),
             source.after(),
             source.order()
         );
@@ -252,6 +263,17 @@ impl Reader {
     }
 }
 
+/// Columns of `net_events`, but for bodies.
+const EVENT: &str = "k.commit_id, e.exchange_id, e.exchange_id, e.session_id, e.connection_id, e.started_at, e.listener, \
+    e.client, e.process_name, e.process_id, e.user_id, e.scheme, e.protocol, e.host, e.port, e.dialed, e.method, \
+    e.path, e.query, e.decision, e.rule, e.rule_layer, e.reason, e.fault_phase, e.fault, e.status, e.request_bytes, \
+    e.response_bytes, e.response_decoded, e.request_headers, e.response_headers, e.tap, e.dns_us, e.connect_us, \
+    e.tls_us, e.first_byte_us, e.total_us, e.websocket";
+
+/// Bodies, as far as they are kept.
+const BODIES: &str = "coalesce(b.request, e.request_preview) AS request_body, e.request_cut, \
+    coalesce(b.response, e.response_preview) AS response_body, e.response_cut";
+
 impl Source {
     /// The table that rows mainly come from.
     pub fn table(self) -> &'static str {
@@ -285,9 +307,15 @@ impl Source {
         }
     }
 
-    fn select(self) -> String {
+    fn select(self, bodies: bool) -> String {
         let columns = match self {
-            Self::Events => "k.commit_id, e.exchange_id, e.*",
+            Self::Events if bodies => {
+                return format!(
+                    "SELECT {EVENT}, {BODIES} FROM {} LEFT JOIN bodies b USING (exchange_id)",
+                    self.tables()
+                );
+            }
+            Self::Events => EVENT,
             Self::Calls => {
                 "c.call_id, 0, c.*, e.host, e.method, e.path, e.status, e.decision, e.process_name, e.process_id, \
                  e.request_headers, \

@@ -108,6 +108,8 @@ fn forget_exchanges(connection: &Connection, first: i64, last: i64, limit: i64) 
         &format!("DELETE FROM tool_results WHERE call_id {of_calls}"),
         "DELETE FROM model_calls WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3",
         "DELETE FROM upstream_errors WHERE exchange_id BETWEEN ?1 AND ?2 AND at < ?3",
+        "DELETE FROM bodies WHERE exchange_id IN (SELECT exchange_id FROM net_events \
+         WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3)",
         "DELETE FROM net_events WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3",
     ] {
         transaction.prepare_cached(sql)?.execute((first, last, limit))?;

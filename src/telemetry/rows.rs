@@ -11,7 +11,7 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, Result, ToSql};
 
 use super::event::{
-    CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, PolicyEvent, WebSocketFacts,
+    BodyCopy, CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, PolicyEvent, WebSocketFacts,
 };
 use super::redact::Redactor;
 use crate::model::usage::{Call, ToolCall, ToolResult};
@@ -20,8 +20,10 @@ const NET: &str = "INSERT INTO net_events (session_id, exchange_id, connection_i
     process_name, process_id, user_id, scheme, protocol, host, port, dialed, method, path, query, decision, rule, \
     rule_layer, reason, fault_phase, fault, status, request_bytes, response_bytes, response_decoded, \
     request_headers, response_headers, request_preview, response_preview, tap, dns_us, connect_us, tls_us, \
-    first_byte_us, total_us, websocket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    first_byte_us, total_us, websocket, request_cut, response_cut) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+const BODIES: &str = "INSERT INTO bodies (exchange_id, request, response) VALUES (?, ?, ?)";
 
 const CALL: &str = "INSERT INTO model_calls (session_id, exchange_id, started_at, provider, api, model_requested, \
     model, response_id, stream, messages_count, tools_count, system_bytes, input_tokens, cache_read_tokens, \
@@ -52,14 +54,16 @@ pub(super) const STATEMENTS: usize = 7;
 pub(super) struct Scratch {
     redactor: Redactor,
     headers: bool,
+    /// Most bytes of a body that its row holds itself.
+    preview: usize,
     json: Vec<u8>,
     /// The address that was formatted last, and its text: most rows have the same.
     dialed: Option<(SocketAddr, String)>,
 }
 
 impl Scratch {
-    pub(super) fn new(redactor: Redactor, headers: bool) -> Self {
-        Self { redactor, headers, json: Vec::with_capacity(4096), dialed: None }
+    pub(super) fn new(redactor: Redactor, headers: bool, preview: usize) -> Self {
+        Self { redactor, headers, preview, json: Vec::with_capacity(4096), dialed: None }
     }
 }
 
@@ -68,6 +72,7 @@ pub(super) struct Rows<'c, 's, 'e> {
     connection: &'c Connection,
     scratch: &'s mut Scratch,
     net: Prepared<'c, 'e>,
+    bodies: Prepared<'c, 'e>,
     call: Prepared<'c, 'e>,
     tool_call: Prepared<'c, 'e>,
     tool_result: Prepared<'c, 'e>,
@@ -83,6 +88,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             connection,
             scratch,
             net: Prepared::of_session(connection, NET, session)?,
+            bodies: Prepared::new(connection, BODIES)?,
             call: Prepared::of_session(connection, CALL, session)?,
             tool_call: Prepared::new(connection, TOOL_CALL)?,
             tool_result: Prepared::new(connection, TOOL_RESULT)?,
@@ -104,7 +110,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
     }
 
     fn net(&mut self, event: &'e NetEvent) -> Result<()> {
-        let Scratch { redactor, headers, json, dialed } = &mut *self.scratch;
+        let Scratch { redactor, headers, preview, json, dialed } = &mut *self.scratch;
         let mut row = Row::new(&mut self.net);
         row.number(event.exchange_id)?.number(event.connection_id)?.put(event.started_at)?;
         row.shared(Some(&event.listener))?;
@@ -124,12 +130,28 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         for head in [&event.request_headers, &event.response_headers] {
             row.headers(head.as_ref().filter(|_| *headers), redactor, json)?;
         }
-        for preview in [&event.request_preview, &event.response_preview] {
-            row.put(preview.as_deref().map(|raw| redactor.preview(raw)))?;
+        let bodies = [event.request_body.as_ref(), event.response_body.as_ref()];
+        for body in bodies {
+            row.put(body.map(|body| redactor.body(&body.bytes, body.keep.min(*preview))))?;
         }
         row.put(event.tap.as_deref())?.count(event.dns_us)?.count(event.connect_us)?.count(event.tls_us)?;
         row.count(event.first_byte_us)?.number(event.total_us)?;
         row.websocket(event.websocket, json)?;
+        for body in bodies {
+            row.put(body.map(|body| body.cut))?;
+        }
+        row.insert()?;
+        let long = bodies.map(|body| body.filter(|body| body.kept() > self.scratch.preview));
+        if long == [None, None] { Ok(()) } else { self.bodies(event.exchange_id, long) }
+    }
+
+    /// Bodies that are longer than their previews.
+    fn bodies(&mut self, exchange_id: u64, bodies: [Option<&BodyCopy>; 2]) -> Result<()> {
+        let mut row = Row::new(&mut self.bodies);
+        row.number(exchange_id)?;
+        for body in bodies {
+            row.put(body.map(|body| self.scratch.redactor.body(&body.bytes, body.keep)))?;
+        }
         row.insert()
     }
 
@@ -297,7 +319,7 @@ impl<'a, 'c, 'e> Row<'a, 'c, 'e> {
 
     /// Text from a guest or an origin, searched for secrets.
     fn searched(&mut self, value: Option<&str>, redactor: &Redactor) -> Result<&mut Self> {
-        self.text(value.map(|text| redactor.preview(text.as_bytes())).as_deref())
+        self.text(value.map(|text| redactor.text(text.as_bytes())).as_deref())
     }
 
     fn client(&mut self, client: &'e Client) -> Result<&mut Self> {

@@ -3,10 +3,14 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Step `n` leads from version `n` to `n + 1`; the first makes a new file.
-const STEPS: &[&str] = &[include_str!("schema.sql"), include_str!("schema/policies.sql")];
+const STEPS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("schema/policies.sql"), include_str!("schema/bodies.sql")];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// The first version that keeps bodies.
+pub(super) const BODIES: i64 = 3;
 
 /// `PRAGMA application_id`: "TOLL".
 const APPLICATION_ID: i64 = 0x544f_4c4c;

@@ -124,6 +124,7 @@ impl Writer {
         if self.shared.failed.swap(false, Relaxed) {
             log::warn!("the ledger can be written again");
         }
+        self.shared.bodies_written(batch);
         batch.clear();
     }
 

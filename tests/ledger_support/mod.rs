@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tollgate::limits::SECOND;
-use tollgate::telemetry::event::{Client, Decision, Event, NetEvent};
+use tollgate::telemetry::event::{BodyCopy, Client, Decision, Event, NetEvent};
 use tollgate::telemetry::{Ledger, LedgerOptions, SessionInfo, Sink};
 
 /// Where a test's ledger lies.
@@ -79,8 +79,8 @@ pub fn net(id: u64) -> NetEvent {
         response_decoded: None,
         request_headers: None,
         response_headers: None,
-        request_preview: None,
-        response_preview: None,
+        request_body: None,
+        response_body: None,
         tap: None,
         dns_us: None,
         connect_us: None,
@@ -89,6 +89,11 @@ pub fn net(id: u64) -> NetEvent {
         total_us: 1,
         websocket: None,
     }
+}
+
+/// A whole body.
+pub fn body(bytes: Vec<u8>) -> BodyCopy {
+    BodyCopy { keep: bytes.len(), bytes, cut: false }
 }
 
 /// Sends one plain event and says its id.

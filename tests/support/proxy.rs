@@ -30,6 +30,7 @@ pub struct Setup {
     map: BTreeMap<String, SocketAddr>,
     upstream: String,
     environment: Vec<(&'static str, &'static str)>,
+    first: String,
     more: String,
 }
 
@@ -53,6 +54,7 @@ impl Default for Setup {
             map: BTreeMap::new(),
             upstream: String::new(),
             environment: Vec::new(),
+            first: String::new(),
             more: String::new(),
         }
     }
@@ -93,6 +95,13 @@ impl Setup {
     /// Writes no `[policy]` table: the test brings its own by [`Setup::more`].
     pub fn without_policy(mut self) -> Self {
         self.user = None;
+        self
+    }
+
+    /// A key of `tollgate.toml` that stands before all tables.
+    pub fn key(mut self, line: &str) -> Self {
+        self.first.push_str(line);
+        self.first.push('\n');
         self
     }
 
@@ -161,7 +170,8 @@ impl Setup {
     fn config(&self) -> String {
         let quoted = |path: &Path| format!("{:?}", path.to_string_lossy());
         let at = |name: &str| quoted(&self.path(name));
-        let mut text = format!("state_dir = {}\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n", at("state"));
+        let listen = "[[listen]]\naddress = \"tcp://127.0.0.1:0\"";
+        let mut text = format!("state_dir = {}\n{}{listen}\n", at("state"), self.first);
         if self.user.is_some() {
             let _ = writeln!(text, "[policy]\nuser = {}", at("user.toml"));
         }
@@ -207,6 +217,11 @@ impl Proxy {
     /// The most that was ever resident, in bytes.
     pub fn peak_rss(&self) -> u64 {
         self.memory("VmHWM:")
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn memory(&self, what: &str) -> u64 {

@@ -1,4 +1,4 @@
--- Which policy judged: one row for each that a session put into force, at its start and at each reload. A request is
+-- Version 2: which policy judged: one row for each that a session put into force, at its start and at each reload. A request is
 -- judged by one that was in force at some moment between its start and its end.
 
 CREATE TABLE policies (
