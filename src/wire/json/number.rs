@@ -108,3 +108,52 @@ pub(super) fn scan(state: &mut State, bytes: &[u8]) -> Result<usize, JsonError> 
     }
     Ok(bytes.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(text: &str) -> Option<u64> {
+        Number::new(Text::whole(text.as_bytes(), MAX_LEN)).count()
+    }
+
+    #[test]
+    fn counts_are_whole_and_fit_a_ledger() {
+        let cases = [
+            ("0", Some(0)),
+            ("12", Some(12)),
+            ("999999999999999999", Some(999_999_999_999_999_999)),
+            ("1000000000000000000", Some(1_000_000_000_000_000_000)),
+            ("9223372036854775807", Some(i64::MAX as u64)),
+            ("9223372036854775808", None),
+            ("18446744073709551616", None),
+            ("12.0", Some(12)),
+            ("1.2e1", Some(12)),
+            ("9e15", None),
+            ("12.5", None),
+            ("-1", None),
+            ("1e999", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(count(text), expected, "{text}");
+        }
+        assert_eq!(count(&"1".repeat(MAX_LEN + 1)), None, "clipped");
+    }
+
+    #[test]
+    fn plain_numbers_are_digits_that_end_before_the_input_does() {
+        for (text, length) in [
+            ("0,", Some(1)),
+            ("12}", Some(2)),
+            ("1x", Some(1)),
+            ("12", None),
+            ("01,", None),
+            ("1.5,", None),
+            ("1e5,", None),
+            ("-1,", None),
+            ("", None),
+        ] {
+            assert_eq!(plain(text.as_bytes()), length, "{text}");
+        }
+    }
+}

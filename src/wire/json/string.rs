@@ -140,7 +140,7 @@ fn past_a_space(bytes: &[u8], at: usize) -> usize {
 /// Most keys and many values end within a few bytes, where a call into memchr costs more than it saves: these are
 /// searched eight at a time.
 #[inline]
-fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
+pub(super) fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
     const NEAR: usize = 32;
     let (words, _) = bytes[..bytes.len().min(NEAR)].as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
