@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes config/prices.json from the price data of genai-prices, cross-checked against litellm's table.
+"""Writes config/prices.json from the price data of genai-prices, cross-checked against litellm's table, which also
+gives prices of tiers (batch, flex, priority) where the first has none and both agree on the standard ones.
 
     pip install genai-prices
     pip download --no-deps -d wheels litellm
@@ -49,6 +50,10 @@ RATES = ["input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mt
 # litellm's names of the same providers
 LITELLM = {"anthropic": "anthropic", "openai": "openai", "google": "gemini", "mistral": "mistral", "groq": "groq",
            "deepseek": "deepseek", "xai": "xai", "cohere": "cohere_chat", "bedrock": "bedrock"}
+# litellm's keys of the same rates, and how it marks tiers
+KEYS = ["input_cost_per_token", "cache_read_input_token_cost", "cache_creation_input_token_cost",
+        "cache_creation_input_token_cost_above_1hr", "output_cost_per_token"]
+TIERS = {"batch": "_batches", "flex": "_flex", "priority": "_priority"}
 NOTICE = "Prices from genai-prices (MIT, Copyright (c) Pydantic Services Inc. 2025 to present), cross-checked against litellm (MIT, Copyright (c) 2023 Berri AI). See config/NOTICE-prices."
 
 
@@ -84,7 +89,8 @@ def model(source):
         if len(variant.when) == 1 and tier and tier != "default":
             special = price(variant.constraint, variant.prices, base)
             if special:
-                entry.setdefault("tiers", {}).setdefault(tier, []).append(special)
+                # There the first that is in force counts, here the last.
+                entry.setdefault("tiers", {}).setdefault(tier, []).insert(0, special)
     return entry
 
 
@@ -184,8 +190,32 @@ def cross_check(table, theirs):
                 if any(a != b for a, b in pairs):
                     differ.append(f"{name}/{entry['id']}")
                     print(f"differs: {name}/{entry['id']}: {pairs}", file=sys.stderr)
+                else:
+                    add_tiers(entry, other)
     print(f"compared {compared} models, {len(differ)} differ", file=sys.stderr)
     return {"compared": compared, "differ": differ}
+
+
+def add_tiers(entry, other):
+    """Tiers that only litellm prices. What it leaves out is as in the standard, but a long call without a price of its
+    own has none."""
+    base = entry["prices"][-1]
+    for tier, mark in TIERS.items():
+        if tier in entry.get("tiers", {}) or KEYS[0] + mark not in other:
+            continue
+        special = {"rates": theirs_or(other, mark, base["rates"])}
+        if "over" in base:
+            special["over"] = [[start, over(other, start, mark, rates)] for start, rates in base["over"]]
+        entry.setdefault("tiers", {})[tier] = [special]
+
+
+def over(other, start, mark, rates):
+    marked = f"_above_{start // 1000}k_tokens{mark}"
+    return theirs_or(other, marked, rates) if KEYS[0] + marked in other else [None] * len(KEYS)
+
+
+def theirs_or(other, mark, rates):
+    return [rate if other.get(key + mark) is None else round(other[key + mark] * 1e12) for key, rate in zip(KEYS, rates)]
 
 
 def write(version, against, checked, table):

@@ -64,6 +64,8 @@ fn cost(price: &Price, usage: &Usage) -> Option<i64> {
 }
 
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod tests {
     use super::*;
 
