@@ -9,7 +9,8 @@ gives prices of tiers (batch, flex, priority) where the first has none and both 
 Rates are integers, pico-USD a token: [input, cache read, cache write, cache write for an hour, output], null where
 the source has none. A match is one string, a list (any of them), or {"and": […]} or {"not": …}; a string is `=` equals,
 `^` starts with, `$` ends with or `~` contains, and `#` in it stands for one digit; without a sign it is the whole
-name. The first model that matches counts, of a model's prices the last that is in force. What cannot be translated
+name. The first model that matches counts, of a model's prices the last that is in force. `apart` names kinds of tokens that
+cost something else, which is not in the table: a call with such tokens has no known cost. What cannot be translated
 stops the script.
 """
 
@@ -54,6 +55,9 @@ LITELLM = {"anthropic": "anthropic", "openai": "openai", "google": "gemini", "mi
 KEYS = ["input_cost_per_token", "cache_read_input_token_cost", "cache_creation_input_token_cost",
         "cache_creation_input_token_cost_above_1hr", "output_cost_per_token"]
 TIERS = {"batch": "_batches", "flex": "_flex", "priority": "_priority"}
+# tokens with prices of their own, as usage objects call them, and where the sources say so
+APART = {"audio": "audio", "image": "image", "video": "video", "reasoning": "output_reasoning", "citation": "output_citation"}
+LONG_WRITE = "cache_creation_input_token_cost_above_12hr"
 NOTICE = "Prices from genai-prices (MIT, Copyright (c) Pydantic Services Inc. 2025 to present), cross-checked against litellm (MIT, Copyright (c) 2023 Berri AI). See config/NOTICE-prices."
 
 
@@ -84,6 +88,10 @@ def model(source):
         return None
     entry = {"id": source.id, "match": match(source.match), "prices": standard}
     base = prices[-1].prices
+    keys = [key for each in prices for key in each.prices._comparable_values() if key.endswith("_mtok")]
+    apart = [word for word, part in APART.items() if any(part in key for key in keys)]
+    if apart:
+        entry["apart"] = apart
     for variant in source.price_variants or []:
         tier = variant.when.get("service_tier") or variant.when.get("processing") or variant.when.get("speed")
         if len(variant.when) == 1 and tier and tier != "default":
@@ -192,6 +200,8 @@ def cross_check(table, theirs):
                     print(f"differs: {name}/{entry['id']}: {pairs}", file=sys.stderr)
                 else:
                     add_tiers(entry, other)
+                    if LONG_WRITE in other:
+                        entry.setdefault("apart", []).append("ttl_12h")
     print(f"compared {compared} models, {len(differ)} differ", file=sys.stderr)
     return {"compared": compared, "differ": differ}
 

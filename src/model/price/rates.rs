@@ -155,3 +155,39 @@ fn the_names_that_gemini_lives_sockets_use_are_known() {
         assert_eq!(cost_of(&call("google", name, "", usage)), Some(1_250_000), "{name}");
     }
 }
+
+#[test]
+fn tokens_that_cost_something_else_are_not_priced_as_text() {
+    let cases = [
+        (
+            "google",
+            "gemini-2.5-flash",
+            r#"{"promptTokensDetails":[{"modality":"TEXT","tokenCount":1}]}"#,
+            true,
+        ),
+        (
+            "google",
+            "gemini-2.5-flash",
+            r#"{"promptTokensDetails":[{"modality":"AUDIO","tokenCount":1}]}"#,
+            false,
+        ),
+        (
+            "openai",
+            "gpt-5.6",
+            r#"{"input_tokens_details":{"cache_write_tokens_details":{"ttl_12h_tokens":0}}}"#,
+            true,
+        ),
+        (
+            "openai",
+            "gpt-5.6",
+            r#"{"input_tokens_details":{"cache_write_tokens_details":{"ttl_12h_tokens":1}}}"#,
+            false,
+        ),
+        ("openai", "gpt-4o", r#"{"prompt_tokens_details":{"image_tokens":1}}"#, true),
+    ];
+    for (provider, model, said, known) in cases {
+        let usage = Usage { input: Some(1), ..Usage::default() };
+        let call = Call { usage_json: Some(said.into()), ..call(provider, model, "", usage) };
+        assert_eq!(cost_of(&call).is_some(), known, "{model} {said}");
+    }
+}
