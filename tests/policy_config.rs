@@ -180,7 +180,7 @@ fn bodies_are_bounded_in_the_configuration_too() {
         parse("[telemetry]\nbodies = \"full\"\nfull_limit = \"1KiB\"").expect("settings").telemetry;
     assert_eq!(telemetry.kept_of_bodies(), 4 << 10, "no less than a preview");
     for key in
-        ["preview_limit = \"65KiB\"", "full_limit = \"17MiB\"", "preview_limit = \"0B\"", "full_limit = 5"]
+        ["preview_limit = \"65KiB\"", "full_limit = \"2MiB\"", "preview_limit = \"0B\"", "full_limit = 5"]
     {
         assert!(parse(&format!("[telemetry]\n{key}")).is_err(), "{key}");
     }

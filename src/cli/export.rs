@@ -11,6 +11,7 @@ use crate::service;
 use crate::telemetry::export::otlp::Names;
 use crate::telemetry::export::{Endpoint, har, save};
 use crate::telemetry::query::{Filter, Position, Range, Reader, Source};
+use crate::telemetry::text::printable_json;
 
 /// Export the ledger: HAR for network panels, JSON lines, OTLP for collectors.
 #[derive(clap::Args, Debug)]
@@ -93,7 +94,7 @@ fn har(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
     let at = rows(args, reader, filter, Source::Events, |record| {
         let Some(entry) = har::entry(record) else { return true };
         let separator = if std::mem::take(&mut first) { "" } else { "," };
-        outcome = line(&mut out, &format!("{separator}{entry}"));
+        outcome = line(&mut out, &printable_json(format!("{separator}{entry}")));
         matches!(outcome, Ok(true))
     })?;
     goes_on = outcome?;

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::io::stdout;
 
 use super::Failure;
-use super::reading::{Filters, Where, line, unreadable};
+use super::reading::{Filters, Where, document, line, unreadable};
 use super::table::{Column, Table, count, left, right, usd};
 use crate::service::price_table;
 use crate::telemetry::query::{Group, Totals, UsageReport};
@@ -85,8 +85,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let total = total.into_iter().next().map(|row| row.totals).unwrap_or_default();
     let report = UsageReport { by: args.by.group(), rows, total };
     if args.json {
-        let text = serde_json::to_string_pretty(&report).expect("texts and numbers have a JSON form");
-        return line(&mut stdout().lock(), &text).map(drop);
+        return line(&mut stdout().lock(), &document(&report)).map(drop);
     }
     print(&report)
 }

@@ -79,7 +79,7 @@ pub struct Otlp {
 
 /// The most that previews and bodies can be set to.
 const PREVIEW_MOST: u64 = 64 << 10;
-const FULL_MOST: u64 = 16 << 20;
+const FULL_MOST: u64 = 1 << 20;
 
 /// The least capacity of the channel to the writer (DESIGN §9).
 const QUEUE: u64 = 65_536;

@@ -24,6 +24,7 @@ use super::ledger::Closed;
 use super::options::Retention;
 use super::retention;
 use super::rows::{Rows, Scratch};
+use super::schema;
 use super::sink::{KINDS, Message, Shared, Trouble, kind_index};
 
 /// Most events in one transaction.
@@ -309,8 +310,8 @@ fn record_commit(connection: &Connection, batch: &[Event], at: i64) -> rusqlite:
         .collect();
     ids.sort_unstable();
     connection
-        .prepare_cached("INSERT INTO commits (at, net_events) VALUES (?, ?)")?
-        .execute((at, ranges(&ids)))
+        .prepare_cached("INSERT INTO commits (commit_id, at, net_events) VALUES (?, ?, ?)")?
+        .execute((schema::next_id(connection, "commits", "commit_id")?, at, ranges(&ids)))
         .map(drop)
 }
 
