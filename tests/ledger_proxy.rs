@@ -17,7 +17,7 @@ use support::eventually;
 use support::origin::Origin;
 use support::proxy::{Proxy, Setup};
 use tollgate::telemetry::event::Event;
-use tollgate::telemetry::query::{Filter, Range, Reader, Source};
+use tollgate::telemetry::query::{Filter, Position, Range, Reader, Source};
 
 fn origin() -> Origin {
     Origin::plain(|conn| {
@@ -191,7 +191,7 @@ fn pages_and_followers_lose_and_repeat_nothing_while_rows_are_written() {
             }
         }
     });
-    let (mut after, mut paged) = (Default::default(), Vec::new());
+    let (mut after, mut paged) = (Position::default(), Vec::new());
     let wanted = Filter { host: Some("api.*".parse().expect("a pattern")), ..Filter::default() };
     while paged.len() < ROWS {
         let reader = Reader::open(&place.db()).expect("readable");
