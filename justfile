@@ -34,6 +34,10 @@ perf *ARGS:
 deny:
     cargo deny --locked check
 
+# The relay alone for guests: one static file of about a megabyte, whose path is printed.
+relay:
+    scripts/relay
+
 # A real guest: a VM without a network card, only vsock (scripts/vm says what it needs).
 vm *ARGS:
     scripts/vm {{ARGS}}
