@@ -34,13 +34,17 @@ perf *ARGS:
 deny:
     cargo deny --locked check
 
-# The relay alone for guests: one static file of about a megabyte, whose path is printed.
+# The relay alone for guests: one static file of 1.6 MB, whose path is printed.
 relay:
     scripts/relay
 
 # A real guest: a VM without a network card, only vsock (scripts/vm says what it needs).
 vm *ARGS:
     scripts/vm {{ARGS}}
+
+# The files in config/ against the tools that read them (scripts/deployment says which).
+deployment:
+    scripts/deployment
 
 # Everything that has to hold, as the continuous integration runs it.
 ci:

@@ -77,7 +77,7 @@ busybox unshare -n sh -c 'tollgate-relay --to vsock://1:5009 --capture &
   echo "=native $(curl -sS -m 30 http://native.test/page)"
   echo "=refused $(curl -sS -m 30 -o /dev/null -w "%{http_code}" http://192.0.2.1/)"'
 sleep 1
-tollgate log --json --db /native/state/ledger.db | while read line; do echo "=ledger $line"; done
+tollgate log --json --db /native/state/ledger.db | while read -r line; do echo "=ledger $line"; done
 echo "=done"
 poweroff -f
 "#;
