@@ -42,6 +42,14 @@ relay:
 vm *ARGS:
     scripts/vm {{ARGS}}
 
+# Which tools trust the CA in a jail with no configuration: tool × works.
+trust:
+    scripts/trust
+
+# Jails as root and as an ordinary user, every attempt to escape from one, confinement, redirects and doctor.
+jail:
+    cargo test --locked --no-fail-fast --test guest_jail --test guest_confine --test guest_redirect --test guest_doctor -- --nocapture
+
 # The files in config/ against the tools that read them (scripts/deployment says which).
 deployment:
     scripts/deployment
