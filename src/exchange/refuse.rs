@@ -53,6 +53,12 @@ impl Refusal {
         Box::new(Self { by_policy: true, why: Some(why), reply: Reply::KeepAlive, ..*plain })
     }
 
+    /// A request that could be read as another one than the host's rules judge: 400, by policy.
+    pub fn two_readings(why: Why) -> Box<Self> {
+        let message = why.reason.as_deref().unwrap_or("the request has two readings").to_owned();
+        Box::new(Self { by_policy: true, why: Some(why), ..*Self::bad_request(400, message) })
+    }
+
     /// A request that HTTP forbids.
     pub fn bad_request(status: u16, message: String) -> Box<Self> {
         Self::new(status, Decision::Denied, Some(Phase::Head), message)
