@@ -90,15 +90,31 @@ pub fn main() -> ExitCode {
         Command::Sessions(args) => succeeded(sessions::run(&args)),
         Command::Export(args) => succeeded(export::run(&args)),
     };
-    match outcome {
-        Ok(code) => code,
-        Err(failure) => {
-            if !failure.message.is_empty() {
-                eprintln!("tollgate: {}", failure.message);
-            }
-            ExitCode::from(failure.code)
+    ended(outcome)
+}
+
+/// Carry a guest's redirected TCP and DNS to a proxy on the host: `tollgate relay` as a program of its own.
+#[derive(Parser, Debug)]
+#[command(name = "tollgate-relay", version, max_term_width = 100)]
+struct RelayCli {
+    #[command(flatten)]
+    args: relay::Args,
+}
+
+/// As [`main`], for the program that is the relay alone.
+pub fn relay_main() -> ExitCode {
+    logger::start();
+    ended(relay::run(RelayCli::parse().args))
+}
+
+/// The exit code of an outcome; a failure says why on standard error.
+fn ended(outcome: Result<ExitCode, Failure>) -> ExitCode {
+    outcome.unwrap_or_else(|failure| {
+        if !failure.message.is_empty() {
+            eprintln!("tollgate: {}", failure.message);
         }
-    }
+        ExitCode::from(failure.code)
+    })
 }
 
 /// For commands that know no other outcome.

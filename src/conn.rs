@@ -204,6 +204,12 @@ impl Conn {
         }
     }
 
+    /// Whether a guest that sends no more waits for an answer, as far as TCP says (RFC 9112 §9.6). It may be gone.
+    pub fn serves_half_closed(&self) -> bool {
+        let waits = matches!(self.state, Some(State::Dial(_) | State::Stream(_)));
+        waits && !self.legs.guest.is_tls() && self.legs.guest.is_fin()
+    }
+
     /// A peer's transport broke: a reset, or a write to the guest that failed.
     pub fn lost(&mut self, side: Side, cx: &mut Cx<'_>) {
         self.end_of_input(side);

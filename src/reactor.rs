@@ -8,6 +8,7 @@ mod dialer;
 pub mod figures;
 pub mod listen;
 pub mod mailbox;
+mod peer;
 mod run;
 pub mod server;
 pub mod shared;
@@ -27,7 +28,7 @@ use slab::Slab;
 use crate::conn::world::World;
 use crate::conn::{Ask, Conn, OriginAsk, Session};
 use crate::exchange::Scratch;
-use crate::limits::{Micros, Now};
+use crate::limits::{Micros, Now, SECOND};
 use crate::telemetry::event::{Client, Event};
 use crate::upstream::pool::{Pool, PoolLimits};
 
@@ -45,6 +46,9 @@ pub use server::Server;
 const ACCEPTS: usize = 64;
 /// When a listener that could not accept (no descriptors, too many connections) is tried again.
 const ACCEPT_AGAIN: Micros = 20_000;
+
+/// How often it is asked whether a guest that sends no more is still there: twice within the second of P31.
+const LOOK_AGAIN: Micros = SECOND / 2 - 50_000;
 /// Longest sleep, so that counters and the policy are looked at now and then.
 const LONGEST_SLEEP: Micros = 1_000_000;
 
@@ -358,7 +362,8 @@ impl Reactor {
     /// Makes sure that the wheel wakes this connection no later than its deadline.
     fn arm(&mut self, key: usize) {
         let Some(entry) = self.conns.get_mut(key) else { return };
-        let deadline = entry.conn.deadline();
+        let look = if entry.conn.serves_half_closed() { self.now.mono + LOOK_AGAIN } else { Micros::MAX };
+        let deadline = entry.conn.deadline().min(look);
         if deadline < entry.timer_at {
             entry.timer_at = deadline;
             self.wheel.wake_at(deadline, Timer::Conn { key, serial: entry.serial });

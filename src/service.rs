@@ -5,6 +5,7 @@ mod confinement;
 mod rulebook;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::reactor::server::{Bound, Server};
 use crate::reactor::shared::Shared;
 use crate::reactor::wall_clock;
 use crate::telemetry::export::otlp::Names;
-use crate::telemetry::export::{Exporter, Live};
+use crate::telemetry::export::{Endpoint, Exporter, Live};
 use crate::telemetry::{Closed, Ledger, LedgerOptions, Retention, SessionInfo};
 use crate::upstream::own::Own;
 use crate::upstream::resolve::{ResolveError, ResolveOptions, Resolver};
@@ -194,11 +195,23 @@ const FLUSH: Micros = 10_000_000;
 /// Begins to export to the collector; one that is away is tried again, and the ledger keeps what it has not got.
 fn export_live(settings: &Settings) -> Result<Option<Live>, StartError> {
     let Some(otlp) = &settings.telemetry.otlp else { return Ok(None) };
-    let every = Duration::from_micros(otlp.interval);
+    let telemetry = &settings.telemetry;
     let exporter =
-        Exporter::new(&settings.telemetry.db, "live", &otlp.endpoint, otlp.headers.clone(), Names::Released)
-            .map_err(failed)?;
-    exporter.spawn(every).map(Some).map_err(failed)
+        exporter(&settings.upstream, &telemetry.db, "live", otlp.endpoint.clone(), Names::Released)?;
+    exporter.spawn(Duration::from_micros(otlp.interval)).map(Some).map_err(failed)
+}
+
+/// An exporter of a ledger. A collector that is reached by TLS is trusted as an origin of its name would be.
+pub fn exporter(
+    upstream: &config::Upstream,
+    ledger: &Path,
+    cursor: &str,
+    endpoint: Endpoint,
+    names: Names,
+) -> Result<Exporter, StartError> {
+    let trust = endpoint.is_secure().then(|| Trust::new(upstream)).transpose().map_err(failed)?;
+    let tls = trust.map(|trust| trust.client_config(endpoint.host()));
+    Ok(Exporter::new(ledger, cursor, endpoint, tls, names))
 }
 
 fn bind_admin(settings: &config::Admin, notice: &mut dyn FnMut(&str)) -> Result<admin::Bound, StartError> {

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -65,5 +66,34 @@ fn p35_a_second_signal_cuts_at_once() {
     assert!(!rest.ends_with(b"0\r\n\r\n"), "a body that was cut looks complete");
     let ledger = Ledger::read(proxy.ledger().file()).expect("a readable ledger");
     assert_eq!(ledger.net_events.len(), 1, "the cut exchange has its row");
+    gate.open();
+}
+
+#[test]
+fn p18_p35_a_cut_is_a_reset_where_an_end_would_look_whole() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let origin = Origin::plain(move |conn| {
+        conn.request()?;
+        conn.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        conn.send(&chunk(b"first"))?;
+        waiting.wait();
+        Ok(())
+    });
+    let mut proxy = Setup::default().map("stop.example:80", origin.address()).start();
+    let mut socket = TcpStream::connect(proxy.address()).expect("a listening proxy");
+    socket.write_all(b"GET / HTTP/1.0\r\nHost: stop.example\r\n\r\n").expect("a reading proxy");
+    let mut got = Vec::new();
+    while !got.ends_with(b"first") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).expect("the first half");
+        got.push(byte[0]);
+    }
+    proxy.signal(Signal::SIGTERM);
+    eventually("no new connection is taken", || TcpStream::connect(proxy.address()).is_err().then_some(()));
+    proxy.signal(Signal::SIGTERM);
+    let end = socket.read(&mut [0; 16]).expect_err("a reset");
+    assert_eq!(end.kind(), ErrorKind::ConnectionReset);
+    assert_eq!(proxy.wait().code(), Some(0));
     gate.open();
 }

@@ -356,6 +356,40 @@ fn a_terminal_stays_a_terminal() {
 }
 
 #[test]
+fn a_terminal_shows_requests_in_its_title_or_in_a_line_that_nothing_scrolls() {
+    let stage = Stage::new(nix::unistd::geteuid().as_raw());
+    if program("curl").is_none() || stage.sh("true").code != Some(0) {
+        return skipped("a kernel that builds jails").unwrap_or(());
+    }
+    let script = "curl -sS https://ok.test/page; sleep 1.5";
+    for (how, shown, cleared) in [
+        ("title", "\x1b]2;tollgate: 1 requests, 0 denied", "\x1b]2;\x07"),
+        ("line", "\x1b[24;1H\x1b[2K\x1b[7mtollgate: 1 requests, 0 denied", "\x1b[r\x1b[24;1H\x1b[2K"),
+    ] {
+        let said = on_terminal(stage.command(&["--status", how, "--", "bash", "-c", script]));
+        let (before, after) = said.split_once(shown).unwrap_or_else(|| panic!("{how}: {said:?}"));
+        assert!(before.contains("hello") && after.contains(cleared), "{how}: {said:?}");
+        assert!(after.contains("tollgate: 1 requests"), "the summary stays: {said:?}");
+        assert_eq!(before.contains("\x1b[1;23r"), how == "line", "the last row is kept out of what scrolls");
+    }
+    let said = on_terminal(stage.command(&["--status", "off", "--", "bash", "-c", script]));
+    assert!(!said.contains('\x1b'), "{said:?}");
+}
+
+/// Runs a command on a terminal of 80 columns and 24 rows; gives all that it showed.
+fn on_terminal(mut command: Command) -> String {
+    let size = nix::pty::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let pair = nix::pty::openpty(&size, None).expect("a terminal");
+    let side = || Stdio::from(pair.slave.try_clone().expect("a descriptor"));
+    let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("the built binary");
+    drop((command, pair.slave));
+    let mut said = Vec::new();
+    let _ = fs::File::from(pair.master).read_to_end(&mut said); // ends with an error when the last process is gone
+    child.wait().expect("a child");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[test]
 fn limits_of_the_command_are_its_own() {
     as_each_user(|stage| {
         let (soft, hard) =

@@ -102,7 +102,23 @@ fn p21_an_idle_connection_is_closed_without_a_row_of_its_own() {
     lab.guest_sends(GET);
     lab.origin_sends(OK);
     at(&mut lab, 60 * SECOND, Lab::is_over);
+    assert!(lab.guest.was_told_goodbye(), "a clean end is said so");
     assert_eq!(row(&lab).decision, Decision::Allowed);
+}
+
+#[test]
+fn p35_an_idle_connection_ends_with_a_goodbye_and_half_an_answer_without() {
+    let mut idle = secure();
+    idle.guest_sends(GET);
+    idle.origin_sends(OK);
+    idle.act(|conn, cx| conn.cut("the proxy ends", cx));
+    assert!(idle.is_over() && idle.guest.was_told_goodbye());
+
+    let mut half = secure();
+    half.guest_sends(GET);
+    half.origin_sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf");
+    half.act(|conn, cx| conn.cut("the proxy ends", cx));
+    assert!(half.is_over() && !half.guest.was_told_goodbye());
 }
 
 #[test]
@@ -558,9 +574,16 @@ fn p12_inside_connect_only_what_the_port_is_for() {
 }
 
 #[test]
-fn p2_another_protocol_is_refused_at_its_first_line() {
+fn p2_another_protocol_is_refused_at_its_first_wrong_byte() {
     for (bytes, expected) in [
-        (&b"SSH-2.0-OpenSSH_9.2\r\n"[..], 400),
+        (&b"hello world"[..], 400),
+        (b"<?xml version", 400),
+        (b"{\"id\":", 400),
+        (b" ", 400),
+        (b"\r\r", 400),
+        (b"GET ftp:", 400),
+        (b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 501),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", 400),
         (b"EHLO example\r\n", 400),
         (b"HELP\n", 400),
         (b"GET /\r\n", 400),
@@ -575,6 +598,54 @@ fn p2_another_protocol_is_refused_at_its_first_line() {
         assert!(lab.guest.ended.is_some());
         assert_eq!(row(&lab).decision, Decision::Denied);
     }
+}
+
+#[test]
+fn p29_an_origin_of_another_protocol_is_502_at_its_first_wrong_byte() {
+    for bytes in
+        [&b"SSH-2.0-OpenSSH_9.2"[..], b"220 mail.test ESMTP", b"\x15\x03\x01", b"HTTP/1.1  200", b"\r\n"]
+    {
+        let mut lab = secure();
+        lab.guest_sends(GET);
+        lab.origin_sends(bytes);
+        assert_eq!(told(&lab), 502, "{:?}", bytes.escape_ascii().to_string());
+        assert!(!lab.has_origin());
+        assert_row(&lab, Decision::Failed, Phase::FirstByte);
+    }
+}
+
+#[test]
+fn p32_a_guest_that_leaves_in_its_first_bytes_is_a_row_at_once() {
+    for bytes in [&b"\x05"[..], b"\x05\x01\0\x05\x01\0\x03\x06a.t", b"PRI * HTTP", b"\x16\x03", b"GET / HT"] {
+        let mut lab = lab();
+        lab.guest_sends(bytes);
+        lab.guest_ends(End::Fin);
+        assert!(lab.is_over(), "{:?}", bytes.escape_ascii().to_string());
+        assert_eq!(row(&lab).decision, Decision::Aborted);
+    }
+}
+
+#[test]
+fn p19_max_forwards_counts_down_and_ends_here() {
+    let ask = |method: &str, value: &str| {
+        let mut lab = secure();
+        let field = format!("Max-Forwards: {value}\r\n");
+        lab.guest_sends(format!("{method} / HTTP/1.1\r\nHost: a.test\r\n{field}\r\n").as_bytes());
+        let onward =
+            lab.origins.first().map(|origin| String::from_utf8_lossy(origin.received()).into_owned());
+        (told(&lab), onward.unwrap_or_default())
+    };
+    for method in ["TRACE", "OPTIONS"] {
+        for (value, left) in [("1", "0"), ("10", "9"), ("007", "6")] {
+            let (_, onward) = ask(method, value);
+            assert!(onward.contains(&format!("\r\nMax-Forwards: {left}\r\n")), "{method} {value}: {onward}");
+        }
+        assert_eq!(ask(method, "0"), (501, String::new()), "{method}");
+        for odd in ["", "-1", "1, 2", "1\r\nMax-Forwards: 1", "99999999999999999999"] {
+            assert_eq!(ask(method, odd), (400, String::new()), "{method} {odd:?}");
+        }
+    }
+    assert!(ask("GET", "0").1.contains("\r\nMax-Forwards: 0\r\n"), "it means nothing to other methods");
 }
 
 #[test]
@@ -692,6 +763,18 @@ fn p12_a_websocket_is_relayed_and_recorded_once() {
             assert_eq!(facts.origin_close, (!from_origin.is_empty()).then_some(1000));
         }
     }
+}
+
+#[test]
+fn p12_a_websocket_ends_once_both_sides_said_goodbye() {
+    let mut lab = secure();
+    lab.guest_sends(HANDSHAKE);
+    lab.origin_sends(ACCEPTED);
+    lab.origin_sends(b"\x88\x02\x03\xe8");
+    assert!(lab.has_origin() && lab.rows().is_empty());
+    lab.guest_sends(b"\x88\x82\0\0\0\0\x03\xe8");
+    assert!(!lab.has_origin() && lab.guest.was_told_goodbye());
+    assert_eq!((row(&lab).decision, row(&lab).fault), (Decision::Allowed, None));
 }
 
 #[test]

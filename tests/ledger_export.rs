@@ -11,8 +11,8 @@ use ledger_support::{Place, body, close, eventually, net, send};
 use serde_json::Value;
 use tollgate::model::usage::{Call, Usage};
 use tollgate::telemetry::event::{CallEvent, Event, HeadCopy};
-use tollgate::telemetry::export::Exporter;
 use tollgate::telemetry::export::otlp::Names;
+use tollgate::telemetry::export::{Endpoint, Exporter};
 use tollgate::telemetry::{Ledger, Sink};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -185,8 +185,8 @@ fn a_live_export_sends_what_comes_and_what_is_left_at_its_end() {
     let (place, ledger, sink) = filled();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
-    let exporter =
-        Exporter::new(&place.db(), "live", &endpoint, Vec::new(), Names::Released).expect("an exporter");
+    let endpoint = Endpoint::parse(&endpoint).expect("a URL");
+    let exporter = Exporter::new(&place.db(), "live", endpoint, None, Names::Released);
     let live = exporter.spawn(Duration::from_millis(50)).expect("started");
     let spans = |(path, document): (String, Value)| {
         assert_eq!(path, "/v1/traces");

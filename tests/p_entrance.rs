@@ -61,6 +61,34 @@ fn socks5_by_name_and_by_address_as_curl_speaks_it() {
 }
 
 #[test]
+fn p1_a_hello_that_does_not_wait_for_its_tunnel_is_answered_after_it() {
+    let setup = Setup::default();
+    let (tls, _) = origins(&setup);
+    let proxy = setup.map("in.example:443", tls.address()).start();
+    let connect = b"CONNECT in.example:443 HTTP/1.1\r\nHost: in.example:443\r\n\r\n".to_vec();
+    let socks = b"\x05\x01\0\x05\x01\0\x03\x0ain.example\x01\xbb".to_vec();
+    for (opening, answer) in [(connect, &b"HTTP/1.1 200 "[..]), (socks, b"\x05\0\x05\0")] {
+        let key_exchange: &[(u16, &[u8])] = &[
+            (0, &names(&[HOST.as_bytes()])),
+            (10, &[0, 2, 0, 0x17]),
+            (13, &[0, 2, 4, 3]),
+            (11, &[1, 0]),
+            (23, &[]),
+        ];
+        let mut client = Client::plain(proxy.address());
+        client.send(&[opening, hello(0x0303, key_exchange)].concat());
+        let mut got = Vec::new();
+        while !got.windows(2).any(|pair| pair == [22, 3]) {
+            let mut room = [0; 4096];
+            let len = client.read(&mut room).expect("a tunnel, and then a ServerHello");
+            assert!(len > 0, "it closed after {got:?}");
+            got.extend_from_slice(&room[..len]);
+        }
+        assert!(got.starts_with(answer), "{got:?}");
+    }
+}
+
+#[test]
 fn proxy_v2_says_who_and_where_to() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("guest.sock");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use support::certs::Flaw;
 use support::client::Client;
 use support::gate::Gate;
-use support::origin::{Conn, Origin, response};
+use support::origin::{Conn, Origin, chunk, response};
 use support::proxy::{Proxy, Setup};
 use support::{eventually, now};
 
@@ -28,9 +28,17 @@ fn flood(send: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<
     (0..FLOOD / PIECE.len()).try_for_each(|_| send(PIECE))
 }
 
-/// An origin that answers GET with a flood, POST never, and floods a WebSocket whose path says so.
+fn flood_in_chunks(send: &mut dyn FnMut(&[u8]) -> std::io::Result<()>) -> std::io::Result<()> {
+    flood(&mut |piece| send(&chunk(piece)))
+}
+
+/// An origin that answers GET with a flood (in chunks where the path says so), POST never, and floods a WebSocket.
 fn serve(conn: &mut Conn, done: &Gate) -> std::io::Result<()> {
     let head = conn.read_past(b"\r\n\r\n")?;
+    if head.starts_with(b"GET /chunked") {
+        conn.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+        return flood_in_chunks(&mut |piece| conn.send(piece));
+    }
     if head.starts_with(b"GET /ws") {
         conn.send(UPGRADED)?;
     } else if head.starts_with(b"POST") {
@@ -99,6 +107,11 @@ fn p23_no_peer_that_does_not_read_grows_the_process() {
         get(&mut client, b"GET / HTTP/1.1\r\nHost: tls.example\r\n\r\n");
         client
     });
+    grows_nothing("a TLS download in chunks", &proxy, || {
+        let mut client = Client::connect(at, "tls.example", &ca);
+        get(&mut client, b"GET /chunked HTTP/1.1\r\nHost: tls.example\r\n\r\n");
+        client
+    });
     grows_nothing("a WebSocket towards the guest", &proxy, || {
         let mut client = Client::connect(at, "ws.example", &ca);
         get(&mut client, UPGRADE);
@@ -114,6 +127,16 @@ fn p23_no_peer_that_does_not_read_grows_the_process() {
     grows_nothing("a TLS upload", &proxy, || {
         let client = Client::connect(at, "tls.example", &ca);
         flood_from(client, b"POST / HTTP/1.1\r\nHost: tls.example\r\nContent-Length: 900000000\r\n\r\n");
+    });
+    grows_nothing("a TLS upload in chunks", &proxy, || {
+        let mut client = Client::connect(at, "tls.example", &ca);
+        thread::spawn(move || {
+            drop(
+                client
+                    .try_send(b"POST / HTTP/1.1\r\nHost: tls.example\r\nTransfer-Encoding: chunked\r\n\r\n"),
+            );
+            drop(flood_in_chunks(&mut |piece| client.try_send(piece)));
+        });
     });
     grows_nothing("a WebSocket towards an origin", &proxy, || {
         flood_from(Client::connect(at, "ws.example", &ca), UPGRADE);
@@ -212,6 +235,26 @@ fn p31_a_guest_that_leaves_with_a_request_in_the_pipeline_lets_the_origin_go() {
     eventually("the request arrives", || (origin.received().concat().len() > 10).then_some(()));
     let start = now();
     client.leave();
+    eventually("the origin's connection is closed", || (origin.open() == 0).then_some(()));
+    assert!(start.elapsed() < Duration::from_secs(1), "took {:?}", start.elapsed());
+    assert_eq!(proxy.ledger().net_events(1)[0].text("decision"), Some("aborted"));
+}
+
+#[test]
+fn p31_a_plain_guest_that_closes_is_told_from_one_that_waits() {
+    let origin = Origin::plain(|conn| {
+        conn.request()?;
+        conn.until_closed()
+    });
+    let proxy = Setup::default().map("gone.example:80", origin.address()).start();
+    let mut socket = TcpStream::connect(proxy.address()).expect("a listening proxy");
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: gone.example\r\n\r\n").expect("a reading proxy");
+    eventually("the request arrives", || (origin.received().concat().len() > 10).then_some(()));
+    socket.shutdown(Shutdown::Write).expect("a socket");
+    thread::sleep(Duration::from_millis(1200));
+    assert_eq!(origin.open(), 1, "it still reads: the answer is waited for");
+    let start = now();
+    drop(socket);
     eventually("the origin's connection is closed", || (origin.open() == 0).then_some(()));
     assert!(start.elapsed() < Duration::from_secs(1), "took {:?}", start.elapsed());
     assert_eq!(proxy.ledger().net_events(1)[0].text("decision"), Some("aborted"));

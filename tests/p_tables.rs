@@ -1,11 +1,12 @@
-//! The table of raw requests over real sockets, all of it through one running proxy: what reaches an origin is what
-//! the table says, what is refused is answered, and each is one row (P14 to P17, P19, P22, P32).
+//! The tables of raw requests and responses over real sockets, all of them through one running proxy: what reaches an
+//! origin or a guest is what the tables say, what is refused is answered, and each is one row (P14 to P19, P22, P32).
 
 mod support;
 #[path = "tables/table.rs"]
 mod table;
 
-use std::io;
+use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use support::client::Client;
@@ -13,6 +14,7 @@ use support::origin::{Conn, Origin, response};
 use support::proxy::Setup;
 use table::{Case, Outcome};
 use tollgate::lab::normal;
+use tollgate::wire::head::Method;
 
 const POLICY: &str = "[network]\ndefault = \"allow\"\nports = [80, 443, 8080, 8443]\n";
 
@@ -108,4 +110,108 @@ fn status(outcome: &Outcome) -> Option<u16> {
         ("handed", _) => Some(CONNECTED),
         _ => None,
     }
+}
+
+/// What the table says of a response's end, besides what came after it.
+fn end(case: &Case) -> &str {
+    let word = |outcome: &Outcome| match outcome {
+        Outcome::Word(word) => !word.starts_with("excess"),
+        Outcome::Forwarded(_) => false,
+    };
+    match case.outcomes.iter().rfind(|outcome| word(outcome)) {
+        Some(Outcome::Word(word)) => word,
+        _ => "",
+    }
+}
+
+fn has_excess(case: &Case) -> bool {
+    case.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Word(word) if word.starts_with("excess")))
+}
+
+/// Answers the request for `N.test` as case N says, and closes unless another one may follow; knows probes.
+fn answer_as_told(conn: &mut Conn, cases: &[Case]) -> io::Result<()> {
+    while let Some(request) = conn.request()? {
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if text.starts_with("GET /probe ") {
+            conn.send(&response(200, "", b"probe"))?;
+            continue;
+        }
+        let number = text.split("\r\nHost: ").nth(1).and_then(|rest| rest.split('.').next());
+        let case = &cases[number.and_then(|digits| digits.parse::<usize>().ok()).expect("a case")];
+        conn.send(&case.sent)?;
+        if end(case) != "reusable" {
+            return conn.close();
+        }
+    }
+    Ok(())
+}
+
+/// What the guest is told until the answer is whole or the connection ends.
+fn told(client: &mut Client, case: &Case) -> Vec<normal::Message> {
+    let method = Method::parse(case.method.as_bytes()).expect("a method");
+    let mut received = Vec::new();
+    let mut room = [0; 16 << 10];
+    loop {
+        let messages = normal::responses(&received, &[method]);
+        let whole = messages.last().is_some_and(|last| last.complete && last.status >= 200);
+        let len = if whole { 0 } else { client.read(&mut room).unwrap_or(0) };
+        if len == 0 {
+            return messages;
+        }
+        received.extend_from_slice(&room[..len]);
+    }
+}
+
+/// Plays a case; an error says how it differs from the table.
+fn compare(number: usize, case: &Case, proxy: SocketAddr, origin: &Origin) -> Result<(), String> {
+    let mut client = Client::plain(proxy);
+    client.send(format!("{} / HTTP/1.1\r\nHost: {number}.test\r\n\r\n", case.method).as_bytes());
+    let messages = told(&mut client, case);
+    let expected: Vec<&Vec<u8>> = case.outcomes.iter().filter_map(bytes).collect();
+    let last = messages.last().ok_or("nothing was told")?;
+    let fail = |what: &str| Err(format!("{}: {what}: {messages:?}", case.name));
+    match end(case) {
+        "reusable" | "closing" => {
+            if messages.iter().map(|message| &message.bytes).ne(expected) {
+                return fail("told otherwise");
+            }
+            let before = origin.accepted();
+            let probed = client.ask(format!("GET /probe HTTP/1.1\r\nHost: {number}.test\r\n\r\n").as_bytes());
+            let reused = origin.accepted() == before;
+            let reusable = end(case) == "reusable" && !has_excess(case);
+            if probed.body != b"probe" || reused != reusable {
+                return fail("the origin's connection was kept, or was not");
+            }
+        }
+        word if word.starts_with("aborted") && !expected.is_empty() && last.status != 502 => {
+            if last.complete {
+                return fail("looks whole");
+            }
+        }
+        _ if last.status != 502 => return fail("not 502"),
+        _ => {}
+    }
+    Ok(())
+}
+
+#[test]
+fn p16_to_p19_responses_reach_a_guest_as_the_table_says() {
+    let cases = table::read(include_str!("tables/responses.txt"));
+    let cases: Vec<Case> = cases.into_iter().filter(|case| case.method != "CONNECT").collect();
+    let cases = Arc::new(cases);
+    let shown = Arc::clone(&cases);
+    let origin = Origin::plain(move |conn| answer_as_told(conn, &shown));
+    let proxy = Setup::default().map("*:80", origin.address()).start();
+    let differ: Vec<String> = cases
+        .iter()
+        .enumerate()
+        .filter_map(|(number, case)| compare(number, case, proxy.address(), &origin).err())
+        .collect();
+    assert!(differ.is_empty(), "{} of {} differ:\n{}", differ.len(), cases.len(), differ.join("\n"));
+    assert!(cases.len() > 180, "only {} cases", cases.len());
+    let ended_well = |case: &&Case| matches!(end(case), "reusable" | "closing");
+    let probes = cases.iter().filter(ended_well).count();
+    proxy.ledger().net_events_count((cases.len() + probes) as i64);
+    let allowed = "SELECT count(*) FROM net_events WHERE decision = 'allowed'";
+    assert_eq!(proxy.ledger().number(allowed), 2 * probes as i64, "all others have failed");
 }

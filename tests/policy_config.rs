@@ -159,3 +159,29 @@ fn mistakes_name_their_place_and_what_to_do() {
         assert!(error.to_string().contains(words), "{text}: {error}");
     }
 }
+
+#[test]
+fn a_collector_that_cannot_be_reached_like_that_is_refused_with_its_place() {
+    for (line, text) in [
+        (2, "[telemetry.otlp]\nendpoint = \"ftp://x\""),
+        (2, "[telemetry.otlp]\nendpoint = \"https://user@x\""),
+        (2, "[telemetry.otlp]\nendpoint = \"http://\""),
+        (4, "[telemetry.otlp]\nendpoint = \"http://x\"\n[telemetry.otlp.headers]\na = \"b\\r\\nc: d\""),
+    ] {
+        let error = parse(text).expect_err(text).to_string();
+        assert!(error.contains(&format!("tollgate.toml:{line}")), "{error}");
+    }
+    assert!(parse("[telemetry.otlp]\nendpoint = \"https://collector.test/otlp\"").is_ok());
+}
+
+#[test]
+fn bodies_are_bounded_in_the_configuration_too() {
+    let telemetry =
+        parse("[telemetry]\nbodies = \"full\"\nfull_limit = \"1KiB\"").expect("settings").telemetry;
+    assert_eq!(telemetry.kept_of_bodies(), 4 << 10, "no less than a preview");
+    for key in
+        ["preview_limit = \"65KiB\"", "full_limit = \"2MiB\"", "preview_limit = \"0B\"", "full_limit = 5"]
+    {
+        assert!(parse(&format!("[telemetry]\n{key}")).is_err(), "{key}");
+    }
+}

@@ -1,7 +1,9 @@
 //! What goes on, as others read it: every request of the table is sent through the running proxy, and the very bytes
-//! that reach an origin are given to h11 and to Node's llhttp. Both must see exactly one request in them, the one that
-//! the table says (P14, P15), and none where nothing was to go on whole.
+//! that reach an origin are given to hyper, to h11 and to Node's llhttp. Each must see exactly one request in them, the
+//! one that the table says (P14, P15), and none where nothing was to go on whole.
 
+#[path = "differential/hyper.rs"]
+mod hyper_reader;
 mod support;
 #[path = "tables/table.rs"]
 mod table;
@@ -96,21 +98,47 @@ fn forwarded(cases: &[Case]) -> Vec<Vec<u8>> {
     origin.received().into_iter().filter(|bytes| !bytes.is_empty()).collect()
 }
 
+/// The messages that the table says go on.
+fn promised(cases: &[Case]) -> Vec<Vec<u8>> {
+    let bytes = |outcome: &Outcome| {
+        if let Outcome::Forwarded(bytes) = outcome { Some(bytes.clone()) } else { None }
+    };
+    cases.iter().flat_map(|case| &case.outcomes).filter_map(bytes).collect()
+}
+
+fn cases() -> Vec<Case> {
+    table::read(include_str!("tables/requests.txt")).into_iter().filter(fits).collect()
+}
+
+#[test]
+fn p14_p15_hyper_reads_what_goes_on_as_the_table_does() {
+    let cases = cases();
+    let records = forwarded(&cases);
+    let read: Vec<_> = records.iter().map(|raw| hyper_reader::requests(raw)).collect();
+    assert!(read.iter().all(|requests| requests.len() <= 1), "two requests where one was sent");
+    let whole: Vec<_> = read.into_iter().flatten().collect();
+    let promised = promised(&cases);
+    let wanted: Vec<_> = promised.iter().flat_map(|raw| hyper_reader::requests(raw)).collect();
+    for (n, (whole, wanted)) in whole.iter().zip(&wanted).enumerate() {
+        assert_eq!(whole, wanted, "request {n}");
+    }
+    assert_eq!(whole.len(), wanted.len(), "as many requests as promised");
+    assert!(whole.len() > 200, "only {} requests", whole.len());
+    assert!(
+        promised.len() - whole.len() < promised.len() / 20,
+        "hyper read {} of {}",
+        whole.len(),
+        promised.len()
+    );
+}
+
 #[test]
 fn p14_p15_h11_and_llhttp_read_what_goes_on_as_the_table_does() {
     let Some(python) = python_with_sdks() else { return };
     let Some(node) = program("node") else { return };
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential");
     let h11 = |records: &[Vec<u8>]| read_by(Command::new(&python).arg(scripts.join("h11_check.py")), records);
-    let cases: Vec<Case> =
-        table::read(include_str!("tables/requests.txt")).into_iter().filter(fits).collect();
-    let promised: Vec<Vec<u8>> = cases
-        .iter()
-        .flat_map(|case| &case.outcomes)
-        .filter_map(
-            |outcome| if let Outcome::Forwarded(bytes) = outcome { Some(bytes.clone()) } else { None },
-        )
-        .collect();
+    let cases = cases();
     let records = forwarded(&cases);
     let by_h11 = h11(&records);
     let by_node = read_by(Command::new(node).arg(scripts.join("node_check.mjs")), &records);
@@ -124,7 +152,7 @@ fn p14_p15_h11_and_llhttp_read_what_goes_on_as_the_table_does() {
         }
     }
     let whole: Vec<_> = by_h11.iter().filter(|request| !request.is_null()).map(essence).collect();
-    let promised = h11(&promised);
+    let promised = h11(&promised(&cases));
     for (n, (whole, promised)) in whole.iter().zip(&promised).enumerate() {
         assert_eq!(*whole, essence(promised), "request {n}");
     }

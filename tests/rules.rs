@@ -74,7 +74,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nix", &["reactor", "guest", "confine::calls", "telemetry", "cert", "config", "cli", "demo"]),
     ("rcgen", &["cert::mint"]),
     ("rusqlite", &["telemetry", "demo"]),
-    ("rustls", &["leg", "cert", "upstream", "reactor", "conn", "demo", "lab"]),
+    ("rustls", &["leg", "cert", "upstream", "reactor", "conn", "telemetry::export", "demo", "lab"]),
     ("rustls_native_certs", &["upstream", "cert"]),
     ("seccompiler", &["confine::calls"]),
     ("serde", &[]),

@@ -9,6 +9,7 @@ use super::query::{Params, unreadable};
 use super::rows::{Rows, rows};
 use super::{State, guard, metrics};
 use crate::telemetry::query::{Group, Source};
+use crate::telemetry::text::printable_json;
 use crate::wire::head::{Method, RequestHead};
 
 /// Requests that one connection may make.
@@ -182,5 +183,5 @@ fn reload(state: &State) -> Result<Response, Response> {
 }
 
 fn document(value: &Value) -> Response {
-    Response::new(JSON, format!("{value}\n"))
+    Response::new(JSON, printable_json(format!("{value}\n")))
 }

@@ -99,15 +99,32 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.bodies && view.source != Source::Events {
         return Err(Failure::usage("--bodies is for `log events`"));
     }
-    let mut range = Range { newest: args.limit, bodies: args.bodies, ..Range::default() };
-    while let Some(after) = printer.rows(&reader, &filter, range)? {
-        if !args.follow {
-            return Ok(());
+    let range = Range { newest: args.limit, bodies: args.bodies, ..Range::default() };
+    match printer.rows(&reader, &filter, range)? {
+        Some(after) if args.follow => {
+            follow(args, &mut printer, &filter, Range { after, newest: None, ..range })
         }
-        range = Range { after, newest: None, ..range };
-        thread::sleep(POLL);
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Goes on until nobody reads. The file is opened anew each time: the proxy may have set it aside or made it again.
+fn follow(
+    args: &Args,
+    printer: &mut Printer<impl Write>,
+    filter: &Filter,
+    mut range: Range,
+) -> Result<(), Failure> {
+    let path = args.place.path()?;
+    loop {
+        thread::sleep(POLL);
+        let Ok(reader) = Reader::open(&path) else { continue };
+        range.after = range.after.within(reader.end(printer.view.source).map_err(unreadable)?);
+        match printer.rows(&reader, filter, range)? {
+            Some(after) => range.after = after,
+            None => return Ok(()),
+        }
+    }
 }
 
 fn backup(reader: &Reader, file: &std::path::Path) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 //! The proxy runs in this process, the jail in its children. The capture is proved before the proxy takes the socket
 //! over from the probe's witness, and the command starts after that; nothing of ours goes to standard output.
 
+mod status;
 mod summary;
 
 use std::ffi::OsString;
@@ -27,6 +28,7 @@ use crate::guest::jail::{self, Plan, User, supervise};
 use crate::guest::probe::{Ready, Witness};
 use crate::reactor::wall_clock;
 use crate::service::{Identity, Service};
+use status::Show;
 use summary::Summary;
 
 /// Run a command whose every connection is captured, judged and recorded
@@ -66,6 +68,9 @@ pub struct Args {
     /// Write the summary to this file as one JSON document
     #[arg(long, value_name = "FILE")]
     json_summary: Option<PathBuf>,
+    /// Where a terminal shows requests, denials, tokens and cost while the command runs
+    #[arg(long, value_enum, default_value_t = Show::Title)]
+    status: Show,
     /// Say nothing but errors
     #[arg(long, short)]
     quiet: bool,
@@ -115,9 +120,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         Failure::failed(error.to_string())
     })?;
     ready.go().map_err(failed("the jail"))?;
-    let mut summary = Summary::new(&service, args.quiet);
+    let mut summary = Summary::new(&service, args.quiet, args.status);
     let code = attend(&mut jailed, &mut signals, &mut summary)?;
-    finish(service, &summary, report)?;
+    finish(service, &mut summary, report)?;
     Ok(ExitCode::from(code))
 }
 
@@ -294,7 +299,7 @@ fn writable(path: &Path) -> Result<File, Failure> {
     opened.map_err(failed(&path.display().to_string()))
 }
 
-fn finish(service: Service, summary: &Summary, report: Option<File>) -> Result<(), Failure> {
+fn finish(service: Service, summary: &mut Summary, report: Option<File>) -> Result<(), Failure> {
     service.cut();
     service.finish().map_err(|error| Failure::failed(error.to_string()))?;
     let text = summary.finish()?;

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::io::stdout;
 
 use super::Failure;
-use super::reading::{Filters, Where, line, unreadable};
+use super::reading::{Filters, Where, document, line, unreadable};
 use super::table::{Column, Table, count, duration, left, right, usd};
 use crate::service::{model_table, price_table};
 use crate::telemetry::query::{Group, UsageReport, UsageSum};
@@ -82,8 +82,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         reprice::reprice(&reader, &filter, &prices, &models, &mut report).map_err(unreadable)?;
     }
     if args.json {
-        let text = serde_json::to_string_pretty(&report).expect("texts and numbers have a JSON form");
-        return line(&mut stdout().lock(), &text).map(drop);
+        return line(&mut stdout().lock(), &document(&report)).map(drop);
     }
     print(&report)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::ConfigError;
 use super::file::{Item, Table};
 use crate::limits::{Micros, SECOND};
+use crate::telemetry::export::Endpoint;
 use crate::telemetry::{OnFailure, Synchronous};
 
 /// The ledger's settings (DESIGN §8).
@@ -51,17 +52,15 @@ pub enum Bodies {
 /// `[telemetry.otlp]`: live export by OTLP/HTTP JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Otlp {
-    /// The collector's base URL.
-    pub endpoint: String,
-    /// Header fields for the collector.
-    pub headers: Vec<(String, String)>,
+    /// The collector, with header fields for it.
+    pub endpoint: Endpoint,
     /// How often a batch goes out.
     pub interval: Micros,
 }
 
 /// The most that previews and bodies can be set to.
 const PREVIEW_MOST: u64 = 64 << 10;
-const FULL_MOST: u64 = 16 << 20;
+const FULL_MOST: u64 = 1 << 20;
 
 /// The least capacity of the channel to the writer (DESIGN §9).
 const QUEUE: u64 = 65_536;
@@ -124,12 +123,11 @@ fn otlp(mut table: Table<'_>) -> Result<Otlp, ConfigError> {
             .fail("[telemetry.otlp] without an endpoint")
             .help("add endpoint = \"http://127.0.0.1:4318\""));
     };
-    if !["http://", "https://"].iter().any(|scheme| item.str().is_ok_and(|url| url.starts_with(scheme))) {
-        return Err(item.fail("the endpoint must be an http:// or https:// URL"));
-    }
-    let mut otlp = Otlp { endpoint: item.string()?, headers: Vec::new(), interval: 5 * SECOND };
+    let endpoint = Endpoint::parse(item.str()?).map_err(|why| item.fail(&why))?;
+    let mut otlp = Otlp { endpoint, interval: 5 * SECOND };
     for (name, item) in table.table("headers")?.drain() {
-        otlp.headers.push((name, item.string()?));
+        let with = otlp.endpoint.with_header(&name, item.str()?);
+        otlp.endpoint = with.map_err(|why| item.fail(&why))?;
     }
     table.read("interval", Item::timeout, &mut otlp.interval)?;
     table.finish()?;

@@ -159,7 +159,7 @@ impl Dial {
     fn forbid(mut self: Box<Self>, why: Why, cx: &Cx<'_>) -> Result<Box<Self>, Box<Fault>> {
         let verb = if self.ask.host.ip().is_some() { "is" } else { "resolves to" };
         let what = format!("{} {verb} an address that may not be reached", self.ask.host);
-        let refusal = Refusal::denied(why, &what).closing();
+        let refusal = Refusal::denied(why, what).closing();
         if !cx.world.policy.observe() {
             return Err(self.refuse(refusal));
         }

@@ -51,6 +51,8 @@ pub enum Tell {
     Nothing,
     /// Nothing, and no row either: nobody lost anything.
     Silent,
+    /// The same on a connection that was idle: TLS says that nothing follows.
+    Farewell,
 }
 
 /// What the first request of a connection is told, decided before there was one.
@@ -151,6 +153,13 @@ impl Fault {
         self
     }
 
+    /// Nothing was under way, and a guest that still reads may know that nothing follows.
+    #[must_use]
+    pub fn farewell(mut self) -> Self {
+        self.tell = Tell::Farewell;
+        self
+    }
+
     /// A SOCKS negotiation that failed.
     pub fn socks(label: &str, reply: Option<[u8; 10]>) -> Box<Self> {
         let tell = reply.map_or(Tell::Queued, |reply| Tell::Bytes(reply.to_vec()));
@@ -220,6 +229,10 @@ fn tell(fault: &Fault, legs: &mut Legs, session: &Session, cx: &Cx<'_>) -> Resul
             Ok(State::Drain(Drain::polite(legs, cx)))
         }
         Tell::Queued if legs.guest.queued() > 0 => Ok(State::Drain(Drain::alerted(legs, cx))),
+        Tell::Farewell => {
+            legs.guest.close();
+            Err(Life::Over { reset: false })
+        }
         Tell::Http(_) | Tell::Queued | Tell::Nothing | Tell::Silent => {
             let exchange = fault.exchange.as_deref().filter(|_| fault.answered);
             Err(Life::Over { reset: drain::would_look_whole(legs, exchange) })
@@ -239,7 +252,8 @@ fn answer(refusal: &Refusal, fault: &Fault, legs: &mut Legs, cx: &Cx<'_>) -> Sta
 }
 
 fn record(fault: Fault, session: &Session, cx: &mut Cx<'_>) {
-    if matches!(fault.tell, Tell::Silent) && fault.exchange.is_none() && fault.row.is_none() {
+    if matches!(fault.tell, Tell::Silent | Tell::Farewell) && fault.exchange.is_none() && fault.row.is_none()
+    {
         return;
     }
     let failure = fault.phase.map(|phase| Failure { phase, label: fault.label.clone() });

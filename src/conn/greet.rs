@@ -64,12 +64,15 @@ impl Greet {
             Stage::ProxyHeader => self.read_proxy_header(legs, session),
             Stage::FirstByte => self.read_first_byte(first, legs, session, cx),
             Stage::Socks(socks) => Self::read_socks(socks, self.deadline, legs, session, cx),
+            // The answer that opened the tunnel leaves first: TLS takes the pipe over.
+            Stage::Inside if legs.guest.queued() > 0 => Ok(Step::Wait(State::Greet(self))),
             Stage::Inside => self.read_inside(first, legs, session, cx),
         }
     }
 
+    /// What has come is not enough: more is needed, unless the guest sends no more.
     fn wait(self, legs: &Legs, session: &Session) -> Turn {
-        if !legs.guest.is_exhausted() {
+        if !legs.guest.has_ended() {
             return Ok(Step::Wait(State::Greet(self)));
         }
         if session.received { Err(Fault::left_early()) } else { Ok(Step::Done(Life::Over { reset: false })) }

@@ -68,7 +68,7 @@ fn understood(hello: &hello::Hello, legs: &mut Legs, session: &mut Session, cx: 
             }
             HostVerdict::Deny if !cx.world.policy.observe() => {
                 let what = format!("{host} may not be talked to");
-                session.verdict = Some(at_first_request(Refusal::denied(why, &what)));
+                session.verdict = Some(at_first_request(Refusal::denied(why, what)));
             }
             HostVerdict::Deny | HostVerdict::Intercept => {}
         }

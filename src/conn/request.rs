@@ -159,7 +159,7 @@ impl Request {
         let message = "timeout: the request head did not come in time".to_owned();
         let mut fault = Fault::refused(Refusal::upstream(408, Phase::Head, message), None);
         if !self.began {
-            fault.tell = if session.requests > 0 { Tell::Silent } else { Tell::Nothing };
+            fault.tell = if session.requests > 0 { Tell::Farewell } else { Tell::Nothing };
         }
         Err(fault)
     }
@@ -208,15 +208,14 @@ fn connect(head: &RequestHead, legs: &mut Legs, session: &mut Session, cx: &mut 
     }
     let authority = head.target.authority().unwrap_or_default();
     let target = match Host::parse_authority(authority) {
-        Ok((host, Some(port))) => Target { host, port },
-        Ok((_, None)) => return Err(bad_connect("the target has no port", session)),
+        Ok((host, port)) => Target { host, port: port.expect("parse_request takes no CONNECT without one") },
         Err(error) => return Err(bad_connect(error.as_str(), session)),
     };
     let (verdict, why) = cx.world.policy.host(&target.host, target.port);
     if verdict == HostVerdict::Deny && !cx.world.policy.observe() {
         let what = format!("{}:{} may not be talked to", target.host, target.port);
         session.target = Some(target);
-        return Err(refuse_head(Refusal::denied(why, &what).closing(), head, session, cx));
+        return Err(refuse_head(Refusal::denied(why, what).closing(), head, session, cx));
     }
     session.target = Some(target);
     session.requests = 0;

@@ -206,7 +206,7 @@ impl State {
             Self::Dial(state) => state.into_fault(fault),
             Self::Stream(state) => state.into_fault(fault),
             Self::Tunnel(state) => state.into_fault(fault, cx),
-            Self::Request(state) if state.is_idle() && session.requests > 0 => fault.silent(),
+            Self::Request(state) if state.is_idle() && session.requests > 0 => fault.farewell(),
             Self::Greet(_) if !session.received => fault.silent(),
             Self::Drain(_) | Self::Dns(_) => fault.silent(),
             Self::Greet(_) => fault.at(Phase::Greet),

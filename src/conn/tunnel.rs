@@ -122,7 +122,7 @@ impl Tunnel {
         let one_ended = guest.is_exhausted() || origin.is_exhausted();
         let all_left = guest.queued() == 0 && origin.queued() == 0;
         let websocket = matches!(self.kind, Kind::WebSocket(..));
-        if all_left && (both_ended || (websocket && one_ended)) {
+        if all_left && (both_ended || (websocket && one_ended) || self.kind.is_over()) {
             return Ok(self.finish(legs, cx));
         }
         Ok(Step::Wait(State::Tunnel(self)))
@@ -183,6 +183,11 @@ impl Tunnel {
 }
 
 impl Kind {
+    /// Whether nothing more can come: a WebSocket's end was agreed on (RFC 6455 §7.1.4).
+    fn is_over(&self) -> bool {
+        matches!(self, Self::WebSocket(_, frames) if frames.is_over())
+    }
+
     fn see(&mut self, from_guest: bool, piece: &[u8], cx: &mut Cx<'_>) {
         let row = match self {
             Self::Splice(_, row) => row,

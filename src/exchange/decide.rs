@@ -35,7 +35,8 @@ pub fn judge(
         Err(refusal) if policy.observe() && refusal.by_policy => note_observed(&mut exchange.row, &refusal),
         Err(refusal) => return Err(refusal),
     }
-    check_upgrade(head)
+    check_upgrade(head)?;
+    check_hops(head)
 }
 
 /// Observe mode: the row says what would have been, and keeps to the first that would.
@@ -43,7 +44,8 @@ pub fn note_observed(row: &mut NetEvent, refusal: &Refusal) {
     const WOULD: &str = "observe: would be denied: ";
     let first = !row.reason.as_deref().is_some_and(|reason| reason.starts_with(WOULD));
     if let Some(why) = refusal.why.as_ref().filter(|_| first) {
-        note(row, why, Some(format!("{WOULD}{}", refusal.message).into()));
+        let reason = why.reason.as_deref().unwrap_or("no reason given");
+        note(row, why, Some(format!("{WOULD}{}: {reason}", refusal.message).into()));
     }
 }
 
@@ -62,7 +64,7 @@ fn verdict(
         (Allow::Deny, why) if *why.rule == *AMBIGUOUS_PATH => Err(Refusal::two_readings(why)),
         (Allow::Deny, why) => {
             let what = format!("{} on {} is not allowed", head.method.as_str(), to.authority());
-            Err(Refusal::denied(why, &what))
+            Err(Refusal::denied(why, what))
         }
     }
 }
@@ -86,6 +88,19 @@ pub fn is_denied(exchange: &Exchange, policy: &Policy) -> bool {
         listener: &row.listener,
     };
     !policy.observe() && policy.request(&asked).0 == Allow::Deny
+}
+
+/// A request that says it goes no further ends here (RFC 9110 §7.6.2).
+fn check_hops(head: &RequestHead) -> Result<(), Box<Refusal>> {
+    match head.hops_left() {
+        Ok(Some(0)) => {
+            let method = head.method.as_str();
+            let message = format!("Max-Forwards is 0, and this proxy answers no {method} itself");
+            Err(Refusal::bad_request(501, message))
+        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(Refusal::bad_request(error.status(), error.as_str().into())),
+    }
 }
 
 /// Of the upgrades only a proper WebSocket goes on (P12).

@@ -43,20 +43,16 @@ impl Refusal {
         Box::new(Self { status, decision, by_policy, why, phase, message, reply })
     }
 
-    /// A request that the policy denies.
-    pub fn denied(why: Why, what: &str) -> Box<Self> {
-        let message = match &why.reason {
-            Some(reason) => format!("{what}: {reason}"),
-            None => format!("{what} (rule {:?} of the {} policy)", why.rule, why.layer.as_str()),
-        };
-        let plain = Self::new(403, Decision::Denied, None, message);
+    /// A request that the policy denies; `what` says so, and the answer adds rule, layer and reason.
+    pub fn denied(why: Why, what: String) -> Box<Self> {
+        let plain = Self::new(403, Decision::Denied, None, what);
         Box::new(Self { by_policy: true, why: Some(why), reply: Reply::KeepAlive, ..*plain })
     }
 
     /// A request that could be read as another one than the host's rules judge: 400, by policy.
     pub fn two_readings(why: Why) -> Box<Self> {
-        let message = why.reason.as_deref().unwrap_or("the request has two readings").to_owned();
-        Box::new(Self { by_policy: true, why: Some(why), ..*Self::bad_request(400, message) })
+        let plain = Self::bad_request(400, "the request can be read in two ways".into());
+        Box::new(Self { by_policy: true, why: Some(why), ..*plain })
     }
 
     /// A request that HTTP forbids.

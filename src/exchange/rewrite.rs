@@ -14,7 +14,7 @@ use super::Exchange;
 impl Exchange {
     /// Writes the request head for the origin into `onward`.
     ///
-    /// Accept-Encoding is narrowed where the answer will be inspected; WebSocket extensions are left out, so that
+    /// Max-Forwards counts down where it counts (RFC 9110 §7.6.2). Accept-Encoding is narrowed where the answer will be inspected; WebSocket extensions are left out, so that
     /// messages can be read as they pass (RFC 6455 §9.1: what is not offered is not used).
     pub fn write_onward(&mut self, head: &RequestHead) {
         let websocket = self.upgrade == Some(Upgrade::WebSocket);
@@ -25,6 +25,10 @@ impl Exchange {
         }
         if websocket {
             edits.push(Edit { name: b"Sec-WebSocket-Extensions", value: None });
+        }
+        let hops = head.hops_left().ok().flatten().map(|hops| hops.saturating_sub(1).to_string());
+        if let Some(value) = &hops {
+            edits.push(Edit { name: b"Max-Forwards", value: Some(value.as_bytes()) });
         }
         let authority = self.destination.authority();
         let plan = RequestPlan {

@@ -47,6 +47,11 @@ impl Frames {
         self.facts.guest_close.is_some() || self.facts.origin_close.is_some()
     }
 
+    /// Whether both sides did.
+    pub fn is_over(&self) -> bool {
+        self.facts.guest_close.is_some() && self.facts.origin_close.is_some()
+    }
+
     /// Bytes that went on; runs that ended with them are recorded.
     pub fn see(
         &mut self,

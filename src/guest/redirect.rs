@@ -7,8 +7,12 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use nix::sys::socket::{getsockopt, sockopt};
 
 /// Whose packets are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -354,6 +358,20 @@ COMMIT
 "
         )
     }
+}
+
+/// Where a connection that such a rule took was going (`SO_ORIGINAL_DST` and its IPv6 twin, netfilter's conntrack);
+/// `None` if it was coming to `local`.
+pub fn original_destination(stream: &impl AsFd, local: SocketAddr) -> Option<SocketAddr> {
+    let original = if local.ip().to_canonical().is_ipv4() {
+        let found = getsockopt(stream, sockopt::OriginalDst).ok()?;
+        let ip = IpAddr::from(u32::from_be(found.sin_addr.s_addr).to_be_bytes());
+        SocketAddr::new(ip, u16::from_be(found.sin_port))
+    } else {
+        let found = getsockopt(stream, sockopt::Ip6tOriginalDst).ok()?;
+        SocketAddr::new(IpAddr::from(found.sin6_addr.s6_addr), u16::from_be(found.sin6_port))
+    };
+    (original != local).then_some(original)
 }
 
 #[cfg(test)]

@@ -22,11 +22,11 @@ use mio::net::{TcpListener, TcpStream, UdpSocket};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::socket::{getsockopt, sockopt};
 use slab::Slab;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::identify::{self, Process, Question, Transport};
+use super::redirect::original_destination;
 use crate::wire::proxy_header::{self, ProxyHeader};
 use dial::Dialed;
 use pair::{Client, End, Outcome, Pair, Stage};
@@ -217,7 +217,8 @@ impl Relay {
 
     /// A redirected connection. One that was not redirected came to our own port, where nothing is served.
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let Some(destination) = redirected_from(&stream) else { return };
+        let Ok(local) = stream.local_addr() else { return };
+        let Some(destination) = original_destination(&stream, local) else { return };
         let _ = stream.set_nodelay(true); // a courtesy
         let pair = Pair::new(self.serial, Client::Stream(stream), peer, destination);
         self.admit(pair, Transport::Tcp);
@@ -395,18 +396,4 @@ fn bind(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::from(address))?;
     Ok(socket)
-}
-
-/// Where a redirected connection was going (netfilter's conntrack); `None` if it was coming here.
-fn redirected_from(stream: &TcpStream) -> Option<SocketAddr> {
-    let local = stream.local_addr().ok()?;
-    let original = if local.is_ipv4() {
-        let found = getsockopt(stream, sockopt::OriginalDst).ok()?;
-        let ip = Ipv4Addr::from(u32::from_be(found.sin_addr.s_addr));
-        SocketAddr::new(ip.into(), u16::from_be(found.sin_port))
-    } else {
-        let found = getsockopt(stream, sockopt::Ip6tOriginalDst).ok()?;
-        SocketAddr::new(Ipv6Addr::from(found.sin6_addr.s6_addr).into(), u16::from_be(found.sin6_port))
-    };
-    (original != local).then_some(original)
 }

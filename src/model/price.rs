@@ -4,6 +4,7 @@
 //! form and comes first. What no table knows costs `None`, never 0 (lesson 13); what the provider itself charged
 //! beats every table.
 
+mod apart;
 mod table;
 
 use super::usage::{Call, Usage};
@@ -21,6 +22,9 @@ pub fn price<'a>(table: &'a PriceTable, call: &Call, at: i64) -> Option<(i64, &'
     }
     let named = [&call.model, &call.model_requested].into_iter().flatten();
     let (model, version) = named.into_iter().find_map(|name| table.find(call.provider, name))?;
+    if apart::counts_any(&model.apart, call.usage_json.as_deref()) {
+        return None;
+    }
     let price = in_force(model, tier(call).as_deref(), at)?;
     Some((cost(price, &call.usage)?, version))
 }
@@ -63,6 +67,8 @@ fn cost(price: &Price, usage: &Usage) -> Option<i64> {
     tokens.checked_add(price.request)
 }
 
+#[cfg(test)]
+mod rates;
 #[cfg(test)]
 mod tests {
     use super::*;

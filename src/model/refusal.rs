@@ -51,17 +51,14 @@ impl Refusal<'_> {
         facts.iter().filter_map(|&(name, value)| Some((name.to_owned(), value?.into()))).collect()
     }
 
-    /// The message with all facts: `tollgate: MESSAGE (rule: R, layer: L, reason: W)`.
+    /// The message with all facts: `tollgate: MESSAGE: REASON (rule: R, layer: L, phase: P)`.
     fn sentence(&self) -> String {
-        let facts =
-            [("rule", self.rule), ("layer", self.layer), ("reason", self.reason), ("phase", self.phase)];
+        let facts = [("rule", self.rule), ("layer", self.layer), ("phase", self.phase)];
         let facts: Vec<String> =
             facts.iter().filter_map(|&(name, value)| Some(format!("{name}: {}", value?))).collect();
-        if facts.is_empty() {
-            format!("tollgate: {}", self.message)
-        } else {
-            format!("tollgate: {} ({})", self.message, facts.join(", "))
-        }
+        let reason = self.reason.map_or(String::new(), |reason| format!(": {reason}"));
+        let facts = if facts.is_empty() { String::new() } else { format!(" ({})", facts.join(", ")) };
+        format!("tollgate: {}{reason}{facts}", self.message)
     }
 }
 
@@ -192,6 +189,15 @@ mod tests {
         }
         assert!(parse(Some("ollama"), None)["error"].as_str().is_some_and(|text| text.contains("corp")));
         assert!(parse(Some("cohere"), None)["message"].as_str().is_some_and(|text| text.contains("corp")));
+    }
+
+    #[test]
+    fn lesson_30_a_denial_is_one_sentence_that_says_each_thing_once() {
+        let (_, body) = refusal_body(None, &Refusal { reason: Some("read only"), ..DENIED }, None);
+        let wanted = "tollgate: this request is not allowed: read only (rule: only \"acme\", layer: corp)\n";
+        assert_eq!(String::from_utf8_lossy(&body), wanted);
+        let plain = Refusal { message: "timeout", phase: Some("connect"), ..Refusal::default() };
+        assert_eq!(refusal_body(None, &plain, None).1, b"tollgate: timeout (phase: connect)\n");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Refuses an address that another process listens on, although `SO_REUSEPORT` would allow to share it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 use mio::net::{TcpListener, TcpStream, UnixListener};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use nix::sys::socket::{getsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Type};
 use vsock::{VsockAddr, VsockListener};
 
 use crate::config::ListenAddress as Address;
+use crate::guest::redirect::original_destination;
 
 use super::socket::Socket;
 
@@ -135,8 +135,7 @@ impl Listener {
 
     fn accepted_tcp(&self, stream: TcpStream, peer: SocketAddr) -> io::Result<Accepted> {
         stream.set_nodelay(true)?;
-        let local = stream.local_addr()?;
-        let original = original_destination(&stream, local).filter(|original| *original != local);
+        let original = original_destination(&stream, stream.local_addr()?);
         let client = Some(canonical(peer).to_string().into());
         Ok(Accepted { original, ..self.accepted(Socket::Tcp(stream), client) })
     }
@@ -151,17 +150,6 @@ impl Drop for Listener {
             let _ = std::fs::remove_file(path); // somebody may have removed it already
         }
     }
-}
-
-/// `SO_ORIGINAL_DST` or its IPv6 twin: where a redirected connection was going (netfilter's conntrack).
-fn original_destination(stream: &TcpStream, local: SocketAddr) -> Option<SocketAddr> {
-    if canonical(local).is_ipv4() {
-        let found = getsockopt(stream, sockopt::OriginalDst).ok()?;
-        let ip = IpAddr::from(u32::from_be(found.sin_addr.s_addr).to_be_bytes());
-        return Some(SocketAddr::new(ip, u16::from_be(found.sin_port)));
-    }
-    let found = getsockopt(stream, sockopt::Ip6tOriginalDst).ok()?;
-    Some(SocketAddr::new(IpAddr::from(found.sin6_addr.s6_addr), u16::from_be(found.sin6_port)))
 }
 
 /// An IPv4-mapped address (RFC 4291 §2.5.5.2) as the IPv4 address it is.

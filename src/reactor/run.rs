@@ -250,7 +250,11 @@ impl Reactor {
         let now = self.now.mono;
         let Some(entry) = self.conns.get_mut(key).filter(|entry| entry.serial == serial) else { return };
         entry.timer_at = u64::MAX;
-        if entry.conn.is_due(now) {
+        let port = self.ports.get(entry.guest);
+        if entry.conn.serves_half_closed() && port.is_some_and(|port| port.socket.peer_has_closed()) {
+            self.lose(key, Side::Guest, &io::ErrorKind::ConnectionReset.into());
+            self.queue(key);
+        } else if entry.conn.is_due(now) {
             self.turn(key, |conn, cx| {
                 conn.expire(cx);
                 conn.run(cx);
@@ -268,7 +272,7 @@ impl Reactor {
         }
     }
 
-    /// Ends everything now.
+    /// Ends everything now; where an end would be taken for the end of a message, by a reset (P18).
     pub(super) fn cut_all(&mut self, why: &'static str) {
         self.draining = true;
         self.listeners.clear();
@@ -277,7 +281,10 @@ impl Reactor {
         for key in keys {
             self.turn(key, |conn, cx| conn.cut(why, cx));
             self.flush(key, Side::Guest);
-            self.remove(key, false);
+            let unsent = self.conns.get(key).is_some_and(|entry| {
+                entry.conn.life() == (Life::Over { reset: true }) || entry.conn.queued(Side::Guest) > 0
+            });
+            self.remove(key, unsent);
         }
     }
 

@@ -14,7 +14,10 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use vsock::VsockStream;
 
+use crate::guest::redirect::original_destination;
 use crate::upstream::pool::PoolId;
+
+use super::peer;
 
 /// A stream socket.
 #[derive(Debug)]
@@ -50,6 +53,13 @@ impl Socket {
             Self::Tcp(stream) => stream.peer_addr().ok(),
             Self::Unix(_) | Self::Vsock(_) => None,
         }
+    }
+
+    /// Whether the peer is known to have closed its socket, and not only its own direction.
+    pub fn peer_has_closed(&self) -> bool {
+        let Self::Tcp(stream) = self else { return false };
+        let (Ok(peer), Ok(local)) = (stream.peer_addr(), stream.local_addr()) else { return false };
+        peer::has_closed(peer, original_destination(stream, local).unwrap_or(local))
     }
 
     /// The pending error of a connect that was started, if it failed.

@@ -95,6 +95,7 @@ impl Ledger {
             gather: Duration::from_micros(options.commit_every / 2),
             retention: options.retention,
             forget_at: writer::mono(),
+            unconfirmed: None,
         };
         let thread = thread::Builder::new()
             .name("ledger".to_owned())

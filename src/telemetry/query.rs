@@ -48,6 +48,14 @@ pub struct Position {
     minor: i64,
 }
 
+impl Position {
+    /// This place, or the start where the ledger ends before it: then it is another file than the one that the place
+    /// was in, or nothing is left that was there.
+    pub fn within(self, end: Self) -> Self {
+        if end < self { Self::default() } else { self }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
@@ -239,6 +247,8 @@ impl Reader {
                 let before = number.parse::<i64>().unwrap_or(0) * seconds;
                 ("SELECT unixepoch('now', ?)", format!("-{before} seconds"))
             }
+            // SQLite takes a time alone for one in the year 2000, and a number for a Julian day.
+            _ if text != "now" && !is_dated(text) => return Ok(None),
             _ => ("SELECT unixepoch(?)", text.to_owned()),
         };
         let seconds: Option<i64> = self.connection.query_row(sql, [text], |row| row.get(0))?;
@@ -261,6 +271,13 @@ impl Reader {
         };
         copy().map_err(std::io::Error::other)
     }
+}
+
+/// Whether a moment begins with a date.
+fn is_dated(text: &str) -> bool {
+    let date = text.get(..10).unwrap_or_default().as_bytes();
+    let fits = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    date.len() == 10 && date.iter().zip(b"0000-00-00").all(fits)
 }
 
 /// Columns of `net_events`, but for bodies.

@@ -14,6 +14,7 @@ use super::event::{
     BodyCopy, CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, PolicyEvent, WebSocketFacts,
 };
 use super::redact::Redactor;
+use super::schema;
 use crate::model::usage::{Call, ToolCall, ToolResult};
 
 const NET: &str = "INSERT INTO net_events (session_id, exchange_id, connection_id, started_at, listener, client, \
@@ -25,11 +26,11 @@ const NET: &str = "INSERT INTO net_events (session_id, exchange_id, connection_i
 
 const BODIES: &str = "INSERT INTO bodies (exchange_id, request, response) VALUES (?, ?, ?)";
 
-const CALL: &str = "INSERT INTO model_calls (session_id, exchange_id, started_at, provider, api, model_requested, \
+const CALL: &str = "INSERT INTO model_calls (session_id, call_id, exchange_id, started_at, provider, api, model_requested, \
     model, response_id, stream, messages_count, tools_count, system_bytes, input_tokens, cache_read_tokens, \
     cache_write_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, usage, \
     usage_state, stop_reason, service_tier, error_type, error_message, cost_pico_usd, price_version, \
-    first_token_us, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    first_token_us, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?)";
 
 const TOOL_CALL: &str =
@@ -38,16 +39,16 @@ const TOOL_CALL: &str =
 const TOOL_RESULT: &str =
     "INSERT INTO tool_results (call_id, position, tool_call_id, is_error, preview) VALUES (?, ?, ?, ?, ?)";
 
-const ERROR: &str = "INSERT INTO upstream_errors (exchange_id, at, phase, status, type, code, message, \
-    retry_after_us, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const ERROR: &str = "INSERT INTO upstream_errors (error_id, exchange_id, at, phase, status, type, code, message, \
+    retry_after_us, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-const DNS: &str = "INSERT INTO dns_events (session_id, at, client, process_name, process_id, name, type, decision, \
-    rule, rcode, answers, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const DNS: &str = "INSERT INTO dns_events (session_id, dns_id, at, client, process_name, process_id, name, type, decision, \
+    rule, rcode, answers, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const POLICY: &str = "INSERT INTO policies (session_id, at, digest) VALUES (?, ?, ?)";
 
 /// How many statements [`Rows`] keeps prepared.
-pub(super) const STATEMENTS: usize = 7;
+pub(super) const STATEMENTS: usize = 10;
 
 /// What is kept from batch to batch.
 #[derive(Debug)]
@@ -79,6 +80,10 @@ pub(super) struct Rows<'c, 's, 'e> {
     error: Prepared<'c, 'e>,
     dns: Prepared<'c, 'e>,
     policy: Prepared<'c, 'e>,
+    /// Ids of the next call, error and look-up, once one was written.
+    next_call: Option<i64>,
+    next_error: Option<i64>,
+    next_dns: Option<i64>,
 }
 
 impl<'c, 's, 'e> Rows<'c, 's, 'e> {
@@ -95,6 +100,9 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             error: Prepared::new(connection, ERROR)?,
             dns: Prepared::of_session(connection, DNS, session)?,
             policy: Prepared::of_session(connection, POLICY, session)?,
+            next_call: None,
+            next_error: None,
+            next_dns: None,
         })
     }
 
@@ -159,8 +167,13 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         let redactor = &self.scratch.redactor;
         let Call { usage, .. } = &event.call;
         let call = &event.call;
+        let call_id = taken(self.connection, &mut self.next_call, "model_calls", "call_id")?;
         let mut row = Row::new(&mut self.call);
-        row.number(event.exchange_id)?.put(event.started_at)?.put(call.provider)?.put(call.api)?;
+        row.put(call_id)?
+            .number(event.exchange_id)?
+            .put(event.started_at)?
+            .put(call.provider)?
+            .put(call.api)?;
         row.put(&call.model_requested)?.put(&call.model)?.put(&call.response_id)?.put(call.stream)?;
         row.count(call.messages_count)?.count(call.tools_count)?.count(call.system_bytes)?;
         row.count(usage.input)?.count(usage.cache_read)?.count(usage.cache_write)?;
@@ -175,7 +188,6 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             .number(call.total_us)?;
         row.insert()?;
         if !call.tool_calls.is_empty() || !call.tool_results.is_empty() {
-            let call_id = self.connection.last_insert_rowid();
             self.tool_calls(call_id, &call.tool_calls)?;
             self.tool_results(call_id, &call.tool_results)?;
         }
@@ -204,8 +216,13 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
 
     fn error(&mut self, event: &'e ErrorEvent) -> Result<()> {
         let error = &event.error;
+        let error_id = taken(self.connection, &mut self.next_error, "upstream_errors", "error_id")?;
         let mut row = Row::new(&mut self.error);
-        row.number(event.exchange_id)?.put(event.at)?.put(event.phase.as_str())?.put(error.status)?;
+        row.put(error_id)?
+            .number(event.exchange_id)?
+            .put(event.at)?
+            .put(event.phase.as_str())?
+            .put(error.status)?;
         row.put(&error.kind)?.put(&error.code)?;
         row.searched(error.message.as_deref(), &self.scratch.redactor)?;
         row.count(error.retry_after_us)?.put(&error.request_id)?;
@@ -213,8 +230,9 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
     }
 
     fn dns(&mut self, event: &'e DnsEvent) -> Result<()> {
+        let dns_id = taken(self.connection, &mut self.next_dns, "dns_events", "dns_id")?;
         let mut row = Row::new(&mut self.dns);
-        row.put(event.at)?.client(&event.client)?.put(&event.name)?.put(&event.kind)?;
+        row.put(dns_id)?.put(event.at)?.client(&event.client)?.put(&event.name)?.put(&event.kind)?;
         row.shared(Some(event.decision.as_str()))?.shared(event.rule.as_deref())?;
         row.put(&event.rcode)?.put(&event.answers)?.count(event.total_us)?;
         row.insert()
@@ -225,6 +243,16 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         row.put(event.at)?.put(&*event.digest)?;
         row.insert()
     }
+}
+
+/// The next id of a table; looked up for the first row of a batch, which nobody else writes to meanwhile.
+fn taken(connection: &Connection, next: &mut Option<i64>, table: &str, column: &str) -> Result<i64> {
+    let id = match *next {
+        Some(id) => id,
+        None => schema::next_id(connection, table, column)?,
+    };
+    *next = Some(id + 1);
+    Ok(id)
 }
 
 fn dialed_text(last: &mut Option<(SocketAddr, String)>, address: SocketAddr) -> &str {

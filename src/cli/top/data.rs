@@ -74,14 +74,9 @@ impl Data {
 
     /// Reads some of what is new; true when there is more.
     ///
-    /// The file is opened anew each time: it may have been set aside and made again, and then all begins again.
+    /// The file is opened anew each time: it may have been set aside and made again.
     pub(super) fn refresh(&mut self) -> Result<bool> {
         let reader = Reader::open(&self.path)?;
-        let is_other =
-            reader.end(Source::Events)? < self.events_at || reader.end(Source::Calls)? < self.calls_at;
-        if is_other {
-            *self = Self::new(self.filter.clone(), self.path.clone());
-        }
         let (events, events_at) = self.batch(&reader, Source::Events, self.events_at)?;
         let (calls, calls_at) = self.batch(&reader, Source::Calls, self.calls_at)?;
         (self.events_at, self.calls_at) = (events_at, calls_at);
@@ -100,6 +95,7 @@ impl Data {
             return Ok((Vec::new(), after));
         }
         let mut records = Vec::new();
+        let after = after.within(reader.end(source)?);
         let range = Range { after, limit: Some(BATCH), ..Range::default() };
         let at = reader.rows(source, &self.filter, range, |record| {
             records.push(record.clone());

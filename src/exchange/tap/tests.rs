@@ -124,6 +124,32 @@ fn cuts_at_every_byte_change_nothing() {
     }
 }
 
+/// A stream of Gemini's with lines in it that are no fields, cut into pieces of this size.
+fn strayed(lines: &str, size: usize) -> TapReport {
+    let event = r#"data: {"candidates":[{"content":{"parts":[{"text":"a"}]}}],"modelVersion":"g-1"}"#;
+    let body = format!("{event}\n\n{lines}");
+    let fixture = FIXTURES.iter().find(|fixture| fixture.name == "gemini stream broken by a bare error");
+    run(fixture.expect("a fixture"), body.as_bytes(), std::iter::repeat(size), None, true)
+}
+
+const BARE_ERROR: &str = r#"{"error": {"code": 503, "message": "overloaded", "status": "UNAVAILABLE"}}"#;
+
+#[test]
+fn only_the_start_of_a_line_opens_a_bare_document_however_it_is_cut() {
+    for size in 1..200 {
+        let report = strayed(&format!("noise {BARE_ERROR}\n\n"), size);
+        assert_eq!(report.calls[0].error_type, None, "cut into pieces of {size}");
+    }
+}
+
+#[test]
+fn a_bare_document_is_read_after_a_line_of_noise_however_it_is_cut() {
+    for size in 1..200 {
+        let report = strayed(&format!("noise without end\n{BARE_ERROR}\n"), size);
+        assert_eq!(report.calls[0].error_type.as_deref(), Some("UNAVAILABLE"), "cut into pieces of {size}");
+    }
+}
+
 #[test]
 fn crlf_and_cr_are_line_ends_too() {
     for fixture in fixtures().filter(|fixture| fixture.content_type.starts_with("text/event-stream")) {

@@ -24,7 +24,8 @@ pub(super) struct Progress {
     /// Events come one by one, so that there is a first one to wait for.
     pub(super) framed: bool,
     pub(super) counts: Counts,
-    pub(super) usage_json: Option<String>,
+    /// The provider's usage object, as last said; its characters are looked at once, at the end.
+    pub(super) usage_json: Option<Vec<u8>>,
     pub(super) cost_pico_usd: Option<i64>,
     /// The run was sold as a fast one.
     pub(super) fast: bool,
@@ -73,7 +74,7 @@ impl Progress {
         let Some(raw) = raw.filter(|raw| !raw.clipped) else { return };
         let kept = self.usage_json.get_or_insert_default();
         kept.clear();
-        kept.push_str(&raw.lossy());
+        kept.extend_from_slice(raw.bytes);
     }
 
     pub(super) fn stop(&mut self, reason: Option<String>) {
@@ -122,7 +123,7 @@ impl Progress {
             call.model = Some(model);
         }
         call.usage = self.counts.normalised(call.provider, self.api);
-        call.usage_json = self.usage_json;
+        call.usage_json = self.usage_json.map(|raw| String::from_utf8_lossy(&raw).into_owned());
         call.usage_state = usage_state;
         call.cost_pico_usd = self.cost_pico_usd;
         call.first_token_us = self.first_token_us;

@@ -45,6 +45,9 @@ pub(super) struct Model {
     pub(super) prices: Vec<Price>,
     #[serde(default)]
     pub(super) tiers: HashMap<String, Vec<Price>>,
+    /// Kinds of tokens that cost something else, which is not here.
+    #[serde(default)]
+    pub(super) apart: Vec<String>,
 }
 
 /// Which names a model answers to; see `scripts/prices.py` for the form.

@@ -279,7 +279,7 @@ fn moments_are_durations_before_now_or_dates() {
     assert_eq!(reader.moment("1970-01-01T00:01:00Z").expect("asked"), Some(60_000_000));
     let (hour, now) = (reader.moment("1h").expect("asked"), reader.moment("now").expect("asked"));
     assert!((3_600_000_000..3_605_000_000).contains(&(now.expect("now") - hour.expect("an hour ago"))));
-    for text in ["", "yesterday", "5x", "h"] {
+    for text in ["", "yesterday", "5x", "h", "12:00", "2460000.5", "2026-13-01", "-1h"] {
         assert_eq!(reader.moment(text).expect("asked"), None, "{text}");
     }
     ledger.close(SECOND);

@@ -44,15 +44,17 @@ pub enum HeadError {
     BodyOnConnect,
     Expectation,
     ConnectionOptions,
+    MaxForwards,
     Incomplete,
 }
 
 impl HeadError {
-    /// The status for a guest whose request this is: 400, 414, 417, 431, 501 or 505.
+    /// The status for a guest whose request this is: 400, 414, 417, 421, 431, 501 or 505.
     pub fn status(self) -> u16 {
         match self {
             Self::RequestLineTooLong => 414,
             Self::Expectation => 417,
+            Self::HostMismatch => 421,
             Self::HeaderBlockTooLarge | Self::TooManyFields => 431,
             Self::MethodTooLong | Self::TransferEncodingUnknown => 501,
             Self::VersionUnsupported => 505,
@@ -84,7 +86,7 @@ impl HeadError {
             Self::MethodTooLong => "method longer than any known",
             Self::Target => "illegal byte in the request target",
             Self::Fragment => "fragment in the request target",
-            Self::Scheme => "scheme is neither http nor https",
+            Self::Scheme => "target is no path and no http or https URL",
             Self::Userinfo => "userinfo in an authority",
             Self::Authority => "malformed authority",
             Self::AsteriskForm => "asterisk with a method other than OPTIONS",
@@ -107,6 +109,7 @@ impl HeadError {
             Self::HostMismatch => "Host differs from the request target",
             Self::Expectation => "unknown expectation",
             Self::ConnectionOptions => "too many Connection options",
+            Self::MaxForwards => "malformed Max-Forwards",
             _ => self.framing_str(),
         }
     }

@@ -103,7 +103,7 @@ fn agreed_length(fields: &Fields) -> Result<Option<u64>, HeadError> {
 }
 
 /// `1*DIGIT` that fits.
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     let digit = |byte: &u8| byte.is_ascii_digit().then(|| u64::from(byte - b'0'));
     let push = |value: u64, byte: &u8| value.checked_mul(10)?.checked_add(digit(byte)?);
     if text.is_empty() { None } else { text.iter().try_fold(0, push) }

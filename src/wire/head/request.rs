@@ -5,8 +5,8 @@ use memchr::memchr;
 use super::fields::Kind;
 use super::syntax::{self, LineEnd};
 use super::{
-    Authority, Connection, Fields, Form, HeadError, HeadLimits, Method, Scheme, Target, Upgrade, Version,
-    framing,
+    Authority, Connection, Fields, Form, HeadError, HeadLimits, Method, Scheme, Target, Token, Upgrade,
+    Version, framing,
 };
 use crate::wire::body::Framing;
 
@@ -57,6 +57,17 @@ impl RequestHead {
         self.target.authority().or_else(|| self.fields.of_kind(Kind::Host).next())
     }
 
+    /// How many more times an OPTIONS or a TRACE may be handed on, where it says so (RFC 9110 §7.6.2).
+    pub fn hops_left(&self) -> Result<Option<u64>, HeadError> {
+        let mut values = self.fields.all(b"max-forwards");
+        match (values.next(), values.next()) {
+            _ if !matches!(self.method, Method::Options | Method::Trace) => Ok(None),
+            (None, _) => Ok(None),
+            (Some(value), None) => framing::decimal(value).map(Some).ok_or(HeadError::MaxForwards),
+            _ => Err(HeadError::MaxForwards),
+        }
+    }
+
     /// Whether the client means to send another request on this connection.
     pub fn keep_alive(&self) -> bool {
         self.connection.persists(self.version)
@@ -84,6 +95,34 @@ pub fn parse_request(head: &[u8], out: &mut RequestHead, limits: &HeadLimits) ->
     out.framing = framing::of_request(&out.fields, out.version, out.method)?;
     out.upgrade = upgrade(out);
     read_expect(out)
+}
+
+/// Whether a request line can begin like this: the first byte that cannot stand in a method, or after one, is refused
+/// before its line is whole, and before the line's length counts. Looks at a constant number of bytes.
+pub(super) fn begins(line: &[u8]) -> Result<(), HeadError> {
+    let start = &line[..line.len().min(Token::MAX + 1)];
+    let Some(end) = start.iter().position(|&byte| !syntax::is_tchar(byte)) else {
+        return if start.len() > Token::MAX { Err(HeadError::MethodTooLong) } else { Ok(()) };
+    };
+    match line[end] {
+        b' ' if end == 0 => Err(HeadError::RequestLine),
+        b' ' => target_begins(&line[end + 1..], &line[..end]),
+        _ => Err(syntax::blame(&line[end..=end], HeadError::Method)),
+    }
+}
+
+/// What is no path must be an http or https URL, but for CONNECT.
+fn target_begins(target: &[u8], method: &[u8]) -> Result<(), HeadError> {
+    let begins = |scheme: &[u8]| {
+        let common = target.len().min(scheme.len());
+        target[..common].eq_ignore_ascii_case(&scheme[..common])
+    };
+    match target.first() {
+        None | Some(b'/' | b'*') => Ok(()),
+        _ if method == b"CONNECT" || begins(b"http://") || begins(b"https://") => Ok(()),
+        Some(b' ') => Err(HeadError::RequestLine),
+        Some(&byte) => Err(syntax::blame(&[byte], HeadError::Scheme)),
+    }
 }
 
 /// The request line, and the header block with its empty line. Skips empty lines (RFC 9112 §2.2).

@@ -73,6 +73,20 @@ pub fn parse_response(
     Ok(())
 }
 
+/// Whether a status line can begin like this: an origin of another protocol is known by its first wrong byte (P29).
+pub(super) fn begins(line: &[u8]) -> Result<(), HeadError> {
+    let fits = |(at, byte): (usize, u8)| match at {
+        0..=4 => byte == b"HTTP/"[at],
+        6 => byte == b'.',
+        8 => byte == b' ',
+        _ => byte.is_ascii_digit(),
+    };
+    match line.iter().copied().take(12).enumerate().find(|&place| !fits(place)) {
+        Some((_, byte)) => Err(syntax::blame(&[byte], HeadError::StatusLine)),
+        None => Ok(()),
+    }
+}
+
 /// `HTTP/1.1 200 OK`; the reason may be missing, and the space before it too.
 fn read_status_line(line: &[u8], out: &mut ResponseHead) -> Result<(), HeadError> {
     let broken = || syntax::blame(line, HeadError::StatusLine);

@@ -1,9 +1,10 @@
-//! Where a head ends in a buffer that grows, seeing each byte once and refusing early what can only become too large.
+//! Where a head ends in a buffer that grows, seeing each byte once and refusing early what can only become too large,
+//! or can become no head: a peer of another protocol may wait for us (P2, P29).
 
 use memchr::memchr;
 
-use super::HeadError;
 use super::syntax::LineEnd;
+use super::{HeadError, request, response};
 
 /// Bounds on a head. A request line is counted without its CRLF, a header block with the line ends of its fields and
 /// without the empty line. In a response `header_block` bounds the whole head and `request_line` is not looked at.
@@ -75,7 +76,7 @@ impl HeadScan {
             self.line = lf + 1;
         }
         self.seen = buffer.len();
-        self.check_partial(limits)?;
+        self.check_partial(&buffer[self.line..], limits)?;
         Ok(None)
     }
 
@@ -90,7 +91,7 @@ impl HeadScan {
     }
 
     fn take_first_line(&mut self, raw: &[u8], lf: usize, limits: &HeadLimits) -> Result<bool, HeadError> {
-        self.check_first(raw.len(), limits)?;
+        self.check_first(raw.strip_suffix(b"\r").unwrap_or(raw), raw.len(), limits)?;
         if self.response && raw.last() != Some(&b'\r') {
             self.end = LineEnd::Lf;
         }
@@ -117,9 +118,9 @@ impl HeadScan {
     }
 
     /// A line that is not complete yet; the line ends that may still come are allowed for.
-    fn check_partial(&self, limits: &HeadLimits) -> Result<(), HeadError> {
+    fn check_partial(&self, partial: &[u8], limits: &HeadLimits) -> Result<(), HeadError> {
         if self.block == 0 {
-            return self.check_first(self.seen - self.line, limits);
+            return self.check_first(partial.strip_suffix(b"\r").unwrap_or(partial), partial.len(), limits);
         }
         if self.seen - self.block_start() > limits.header_block + 2 {
             return Err(HeadError::HeaderBlockTooLarge);
@@ -127,10 +128,13 @@ impl HeadScan {
         Ok(())
     }
 
-    fn check_first(&self, len: usize, limits: &HeadLimits) -> Result<(), HeadError> {
+    /// The first line, or what has come of it without the CR at its end; `len` counts that too.
+    fn check_first(&self, line: &[u8], len: usize, limits: &HeadLimits) -> Result<(), HeadError> {
         if self.response {
+            response::begins(line)?;
             return if len > limits.header_block + 1 { Err(HeadError::HeaderBlockTooLarge) } else { Ok(()) };
         }
+        request::begins(line)?;
         if len > limits.request_line + 1 { Err(HeadError::RequestLineTooLong) } else { Ok(()) }
     }
 

@@ -151,9 +151,7 @@ fn scheme(raw: &[u8]) -> Result<(Scheme, usize), HeadError> {
     match () {
         () if is(b"http://") => Ok((Scheme::Http, 7)),
         () if is(b"https://") => Ok((Scheme::Https, 8)),
-        () if memchr::memmem::find(raw, b"://").is_some() => Err(HeadError::Scheme),
-        () if Authority::parse(raw).is_ok() => Err(HeadError::AuthorityForm),
-        () => Err(HeadError::Target),
+        () => Err(HeadError::Scheme),
     }
 }
 
