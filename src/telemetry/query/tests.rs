@@ -50,7 +50,7 @@ fn net(sink: &Sink, host: &str, decision: Decision, status: Option<u16>, second:
         protocol: Some("h1"),
         host: Some(host.into()),
         port: Some(443),
-        dialed: None,
+        dialed: (decision != Decision::Denied).then(|| ([203, 0, 113, 7], 443).into()),
         method: Some(b"POST"[..].into()),
         path: Some(b"/v1/messages"[..].into()),
         query: None,
@@ -241,7 +241,7 @@ fn sessions_and_kinds_of_requests_are_counted() {
     assert_eq!(sessions.len(), 1);
     assert_eq!((sessions[0].requests, sessions[0].denied, sessions[0].totals.calls), (3, 1, 3));
     let learnt = reader.learn_rows(None, None).expect("read");
-    assert_eq!(learnt.iter().map(|row| row.allowed).sum::<i64>(), 2);
+    assert_eq!(learnt.iter().map(|row| row.reached).sum::<i64>(), 2);
     assert_eq!(reader.learn_rows(Some(3_000_000), None).expect("read").len(), 1);
     ledger.close(SECOND);
 }
