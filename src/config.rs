@@ -100,7 +100,7 @@ pub enum Confine {
     /// As far as the kernel can.
     #[default]
     Auto,
-    /// Both, or start is refused.
+    /// Both, and Landlock with all that matters (its version 3), or start is refused.
     Require,
     /// Not at all.
     Off,

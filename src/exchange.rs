@@ -209,7 +209,8 @@ impl Exchange {
         if head.status == 101 {
             return;
         }
-        let facts = || TapHead::from_fields(head.status, head.fields.iter());
+        let asked_at = self.started.wall;
+        let facts = || TapHead { asked_at, ..TapHead::from_fields(head.status, head.fields.iter()) };
         self.tap = match &self.detected {
             Some(found) => Some(Box::new(Tap::new(found, &facts(), self.inspect))),
             None if head.status >= 400 => Some(Box::new(Tap::errors_only(&facts()))),

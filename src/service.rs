@@ -1,6 +1,7 @@
 //! From settings to a running proxy: opens the ledger, the CA, trust and policy, binds the listeners, starts the
 //! reactors. What cannot be opened or verified is an error that says what to do; nothing starts half (fail closed).
 
+mod confinement;
 mod rulebook;
 
 use std::fmt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crate::admin::{self, Admin};
 use crate::cert::{Authority, MintOptions, Minter, bundle};
 use crate::config::{self, ConfigError, Settings};
+use crate::confine::Confinement;
 use crate::conn::World;
 use crate::exchange::Tariff;
 use crate::limits::Micros;
@@ -23,6 +25,7 @@ use crate::reactor::wall_clock;
 use crate::telemetry::export::otlp::Names;
 use crate::telemetry::export::{Endpoint, Exporter, Live};
 use crate::telemetry::{Closed, Ledger, LedgerOptions, Retention, SessionInfo};
+use crate::upstream::own::Own;
 use crate::upstream::resolve::{ResolveError, ResolveOptions, Resolver};
 use crate::upstream::trust::Trust;
 use crate::upstream::via::ViaOptions;
@@ -63,6 +66,8 @@ pub struct Service {
     live: Option<Live>,
     rulebook: Arc<Rulebook>,
     admin: Option<Admin>,
+    /// What this process gave up, where that was wanted.
+    confinement: Option<Confinement>,
     /// Where it listens.
     names: Vec<String>,
 }
@@ -84,7 +89,8 @@ impl Service {
             failed(format!("cannot listen on {}: {}: choose another address", error.address, error.error))
         })?;
         let admin = settings.admin.as_ref().map(|admin| bind_admin(admin, notice)).transpose()?;
-        let own = bound.tcp_addresses().into_iter().chain(admin.as_ref().and_then(admin::Bound::tcp_address));
+        let mut own = bound.tcp_addresses();
+        own.extend(admin.as_ref().and_then(admin::Bound::tcp_address));
         let policy = Arc::new(loaded.policy.clone());
         let models = Arc::new(model_table(&settings));
         let world = World {
@@ -94,19 +100,20 @@ impl Service {
             policy: Arc::clone(&policy),
             pricing: Arc::new(Tariff { prices: price_table(&settings)?, models: Arc::clone(&models) }),
             models,
-            own: own.collect(),
             keep_headers: settings.telemetry.headers,
             keep_bodies: settings.telemetry.kept_of_bodies(),
         };
-        let shared = share(world, &settings)?;
+        let ports = own.iter().map(std::net::SocketAddr::port).collect();
+        let shared = share(world, Own::new(own), &settings)?;
+        let confinement = confinement::confine(&settings, ports, notice)?; // all is open, and no thread runs yet
         let ledger = Ledger::open(ledger_options(&settings, identity, policy.digest())).map_err(failed)?;
         let server = bound
             .serve(settings.reactors, Arc::clone(&shared), || ledger.sender())
             .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
         let live = export_live(&settings)?;
-        let rulebook = Arc::new(Rulebook::new(&settings, shared, loaded));
-        let mut service =
-            Self { names: server.names().to_vec(), settings, server, ledger, live, rulebook, admin: None };
+        let rulebook = Arc::new(Rulebook::new(&settings, shared, ledger.sender(), loaded));
+        let names = server.names().to_vec();
+        let mut service = Self { names, settings, server, ledger, live, rulebook, admin: None, confinement };
         if let Some(admin) = admin {
             service.serve_admin(admin)?;
         }
@@ -135,6 +142,11 @@ impl Service {
     /// Settings that it runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What this process gave up; `None` where the settings say that it keeps everything.
+    pub fn confinement(&self) -> Option<&Confinement> {
+        self.confinement.as_ref()
     }
 
     /// The id of this session in the ledger.
@@ -223,7 +235,8 @@ fn write_bundle(settings: &Settings, authority: &Authority) -> Result<(), StartE
     bundle::write(&settings.state_dir, authority.cert_pem()).map(drop).map_err(failed)
 }
 
-fn model_table(settings: &Settings) -> ModelTable {
+/// The operator's hosts and aliases.
+pub fn model_table(settings: &Settings) -> ModelTable {
     ModelTable { hosts: settings.model.hosts.clone(), aliases: settings.model.aliases.clone() }
 }
 
@@ -235,7 +248,7 @@ pub fn price_table(settings: &Settings) -> Result<PriceTable, StartError> {
     PriceTable::with(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
 }
 
-fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
+fn share(world: World, own: Own, settings: &Settings) -> Result<Arc<Shared>, StartError> {
     let trust = Trust::new(&settings.upstream).map_err(failed)?;
     let via = via_options(&settings.upstream)?;
     let home: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
@@ -249,7 +262,7 @@ fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
             }
         }),
     );
-    let shared = Arc::new(Shared::new(world, resolver, trust, via, settings.upstream.map.clone()));
+    let shared = Arc::new(Shared::new(world, resolver, trust, via, own, settings.upstream.map.clone()));
     let fresh = home.set(Arc::downgrade(&shared)).is_ok();
     debug_assert!(fresh, "set once, here");
     Ok(shared)

@@ -244,6 +244,24 @@ impl Outside {
             ),
             ("other rules", "nft flush ruleset || iptables -F || unshare -Ur nft flush ruleset".to_owned()),
             ("what is mounted below", "umount /run || unshare -Urm umount /run".to_owned()),
+            // A program that the kernel starts outside of every namespace. Opened for writing, and not written.
+            ("the kernel's settings", "exec 3>>/proc/sys/kernel/core_pattern".to_owned()),
+            (
+                "the kernel's settings, uncovered",
+                "umount /proc/sys || umount -l /proc/sys || mount -o remount,bind,rw /proc/sys || umount /proc || exit 1
+                exec 3>>/proc/sys/kernel/core_pattern"
+                    .to_owned(),
+            ),
+            (
+                "the kernel's settings, elsewhere",
+                "mkdir p; mount -t proc p p || unshare -Urmpf mount -t proc p p || exit 1
+                unshare -Urmpf bash -c 'mount -t proc p p; exec 3>>p/sys/kernel/core_pattern'"
+                    .to_owned(),
+            ),
+            ("devices of the kernel", "exec 3>>/sys/kernel/uevent_helper || exec 3>>/sys/power/state".to_owned()),
+            ("a device of one's own", "mknod disk b 8 0 && exec 3<disk".to_owned()),
+            ("memory and raw disks", "for file in /dev/mem /dev/sg0 /dev/nvme0; do [ -c $file ] && exec 3<$file && [ -s $file ] && exit 0; done; exit 1".to_owned()),
+            ("a kernel's log", "exec 3<>/dev/kmsg".to_owned()),
         ]
     }
 
@@ -254,6 +272,27 @@ impl Outside {
         assert!(self.path.accept().is_err(), "somebody connected to the Unix socket");
         assert!(self.hidden.accept().is_err(), "somebody connected to the abstract socket");
     }
+}
+
+#[test]
+fn root_may_name_whom_the_command_runs_as_and_is_told_where_it_does_not() {
+    if !nix::unistd::geteuid().is_root() || program("bash").is_none() {
+        return;
+    }
+    let stage = Stage::new(0);
+    let told =
+        |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).contains("runs as root");
+    let output = stage.run(&["--", "id", "-u"]);
+    if output.stdout.is_empty() {
+        return skipped(&format!("a kernel that builds jails: {output:?}")).unwrap_or(());
+    }
+    assert!(output.stdout == b"0\n" && told(&output), "{output:?}");
+    let script = "id -u; exec 3>>/etc/passwd || echo refused; umount /proc/sys; exec 3>>/proc/sys/kernel/core_pattern || echo refused";
+    let output = stage.run(&["--user", "nobody", "--", "bash", "-c", script]);
+    assert!(output.stdout == b"65534\nrefused\nrefused\n" && !told(&output), "{output:?}");
+    let output =
+        stage.run(&["--user", "root", "--", "bash", "-c", script.split_once("umount").expect("in it").1]);
+    assert!(output.stdout == b"refused\n" && !told(&output), "{output:?}");
 }
 
 #[test]

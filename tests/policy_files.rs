@@ -108,6 +108,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "user.toml:4:12: \"127.0.0.1:1\" has no scheme; write tcp://127.0.0.1:1",
     ),
     (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nlistener = \"tcp://127.0.0.1:0\"",
+        "user.toml:4:12: \"tcp://127.0.0.1:0\" can never match: the system chooses the port that requests come in at; give the listener a port of its own, and name that",
+    ),
+    (
         "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nreason = \"a\\r\\nb\"",
         "user.toml:4:10: these words are empty or have control characters in them",
     ),

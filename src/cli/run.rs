@@ -6,7 +6,8 @@
 mod summary;
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -35,8 +36,9 @@ use summary::Summary;
 /// and exit code. Works without privilege where the kernel allows user namespaces. The capture is proved before the
 /// command starts; otherwise it does not start.
 ///
-/// A command that runs as root keeps root's access to this machine's files, and could leave something in them that
-/// runs outside of the jail later: as root, name an ordinary user with --user.
+/// A command that root starts runs as root unless --user names somebody else. It has no right over the kernel, other
+/// processes, disks or networks, but keeps root's access to this machine's files, and could leave something in them
+/// that runs outside of the jail later; a notice says so.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -82,6 +84,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut settings = settings(args)?;
     let user = args.user.as_deref().map(find_user).transpose()?;
+    if !args.quiet {
+        root_notice(user.as_ref());
+    }
+    let report = args.json_summary.as_deref().map(writable).transpose()?;
     prepare_state(&settings)?;
     let session = SessionDir::make(&settings.state_dir)?;
     let socket = session.path.join("guest.sock");
@@ -111,7 +117,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     ready.go().map_err(failed("the jail"))?;
     let mut summary = Summary::new(&service, args.quiet);
     let code = attend(&mut jailed, &mut signals, &mut summary)?;
-    finish(service, &summary, args)?;
+    finish(service, &summary, report)?;
     Ok(ExitCode::from(code))
 }
 
@@ -159,6 +165,17 @@ fn hidden(settings: &Settings) -> Vec<PathBuf> {
     let token = settings.admin.as_ref().map(|admin| admin.token_file.clone());
     let all = std::iter::once(db).chain(beside).chain(token);
     all.filter(|path| !path.starts_with(&settings.state_dir)).collect()
+}
+
+/// Who runs a command as root should know that they do. `--user root` says so, and is not told.
+fn root_notice(user: Option<&User>) {
+    if user.is_none() && nix::unistd::geteuid().is_root() {
+        let whom = std::env::var("SUDO_USER").unwrap_or_else(|_| "NAME".to_owned());
+        notice(&format!(
+            "the command runs as root, with root's access to this machine's files; --user {whom} runs it as an \
+             ordinary user"
+        ));
+    }
 }
 
 fn find_user(name: &str) -> Result<User, Failure> {
@@ -271,12 +288,18 @@ fn pass_on(signals: &mut Signals, jailed: &Child) {
     }
 }
 
-fn finish(service: Service, summary: &Summary, args: &Args) -> Result<(), Failure> {
+/// Opened before the proxy is confined to its own files, and before anything runs whose summary would be lost.
+fn writable(path: &Path) -> Result<File, Failure> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+    opened.map_err(failed(&path.display().to_string()))
+}
+
+fn finish(service: Service, summary: &Summary, report: Option<File>) -> Result<(), Failure> {
     service.cut();
     service.finish().map_err(|error| Failure::failed(error.to_string()))?;
     let text = summary.finish()?;
-    if let Some(file) = &args.json_summary {
-        fs::write(file, text).map_err(failed(&file.display().to_string()))?;
+    if let Some(mut report) = report {
+        report.write_all(text.as_bytes()).map_err(failed("--json-summary"))?;
     }
     Ok(())
 }

@@ -85,7 +85,10 @@ impl Spot<'_> {
 fn unreadable(name: String, error: &io::Error) -> ConfigError {
     let help = match error.kind() {
         io::ErrorKind::NotFound => "create it, or correct the path that names it",
-        io::ErrorKind::PermissionDenied => "make it readable for the user that runs tollgate",
+        io::ErrorKind::PermissionDenied => {
+            "make it readable for the user that runs tollgate; a running proxy is confined to the directories that \
+             its policy files were in when it started"
+        }
         io::ErrorKind::InvalidData => "save it as UTF-8",
         _ => "see that the path names a readable file",
     };

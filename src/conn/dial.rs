@@ -7,13 +7,13 @@ use std::sync::Arc;
 use crate::exchange::{Exchange, Refusal, decide};
 use crate::leg::Leg;
 use crate::limits::Micros;
-use crate::policy::{HostVerdict, Policy, Why};
+use crate::policy::{Policy, Why};
 use crate::telemetry::event::{NetEvent, Phase};
 
 use super::fault::{Fault, Tell};
 use super::state::{State, Step, Turn};
 use super::stream::Stream;
-use super::tunnel::{Splice, Tunnel};
+use super::tunnel::{self, Splice, Tunnel};
 use super::{Answer, Ask, Carriage, Cx, Legs, OriginAsk, Session};
 
 /// An origin connection is on its way.
@@ -117,7 +117,9 @@ impl Dial {
         }
         match answer {
             Some(Answer::Addresses { list }) => self.choose(&list, cx),
-            Some(Answer::Mapped(list)) => self.connect_to(list, cx),
+            Some(Answer::Mapped(list)) => Ok(self.connect_to(list, cx)),
+            Some(Answer::Via(list)) => self.connect_via(list, cx),
+            Some(Answer::Own) => Err(self.refuse_own()),
             Some(Answer::Unresolved(why)) => {
                 let message = format!("{} cannot be resolved: {why}", self.ask.host);
                 Err(self.refuse(Refusal::upstream(502, Phase::Dns, message)))
@@ -153,22 +155,37 @@ impl Dial {
             }
             Some(_) if allowed.is_empty() => {
                 let all = list.iter().map(|&ip| SocketAddr::new(ip, self.ask.port)).collect();
-                self.connect_to(all, cx)
+                Ok(self.connect_to(all, cx))
             }
-            _ => self.connect_to(allowed, cx),
+            _ => Ok(self.connect_to(allowed, cx)),
         }
     }
 
-    fn connect_to(mut self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {
-        if list.iter().any(|address| is_own(*address, &cx.world.own)) {
-            let message = format!("{}:{} is this proxy itself", self.ask.host, self.ask.port);
-            let mut refusal = Refusal::bad_request(403, message);
-            refusal.phase = Some(Phase::Connect);
-            return Err(self.refuse(refusal));
+    /// Through the corporate proxy, which looks names up itself. A host that is an address, or a name that can only be
+    /// loopback, is judged here all the same (P7).
+    fn connect_via(self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {
+        let refused =
+            self.ask.host.fixed_ip().and_then(|ip| cx.world.policy.address(&self.ask.host, ip).err());
+        match refused {
+            Some(why) if !cx.world.policy.observe() => {
+                let what = format!("{} is an address that may not be reached", self.ask.host);
+                Err(self.refuse(Refusal::denied(why, &what).closing()))
+            }
+            _ => Ok(self.connect_to(list, cx)),
         }
+    }
+
+    fn connect_to(mut self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Step {
         self.enter(Stage::Connecting, cx.world.timeouts.connect, cx);
         cx.asks.push(Ask::Dial(list));
-        Ok(Step::Wait(State::Dial(self)))
+        Step::Wait(State::Dial(self))
+    }
+
+    fn refuse_own(self: Box<Self>) -> Box<Fault> {
+        let message = format!("{}:{} is this proxy itself", self.ask.host, self.ask.port);
+        let mut refusal = Refusal::bad_request(403, message);
+        refusal.phase = Some(Phase::Connect);
+        self.refuse(refusal)
     }
 
     fn enter(&mut self, stage: Stage, allowance: Micros, cx: &Cx<'_>) {
@@ -239,9 +256,7 @@ impl Dial {
     pub fn is_denied_by(&self, policy: &Policy) -> bool {
         match &self.goal {
             Goal::Exchange(exchange) => decide::is_denied(exchange, policy),
-            Goal::Splice(splice) => {
-                policy.host(&splice.target.host, splice.target.port).0 == HostVerdict::Deny
-            }
+            Goal::Splice(splice) => tunnel::may_not_splice(&splice.target, policy),
         }
     }
 
@@ -264,14 +279,4 @@ impl Dial {
 /// direction and wait for the answer (RFC 9112 §9.6).
 pub fn guest_left(legs: &Legs) -> bool {
     legs.guest.is_tls() && legs.guest.is_fin()
-}
-
-/// Whether this address is one of our own listeners (P13).
-fn is_own(address: SocketAddr, own: &[SocketAddr]) -> bool {
-    let ip = address.ip().to_canonical();
-    own.iter().any(|listener| {
-        let same_host =
-            listener.ip().to_canonical() == ip || listener.ip().is_unspecified() || ip.is_unspecified();
-        listener.port() == address.port() && same_host
-    })
 }

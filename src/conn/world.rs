@@ -1,6 +1,5 @@
 //! What every turn of a connection machine is given: the time, the shared settings, and where to put what it wants.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::cert::Minter;
@@ -27,8 +26,6 @@ pub struct World {
     pub models: Arc<ModelTable>,
     /// What tokens cost.
     pub pricing: Pricing,
-    /// Our own listeners, which cannot be reached through us (P13).
-    pub own: Arc<[SocketAddr]>,
     /// Whether heads are copied for the ledger.
     pub keep_headers: bool,
     /// Bytes of each body that are copied for the ledger.

@@ -5,8 +5,9 @@
 //!   `- outer   own network and mounts: everything local, redirected to the relay, which runs here. Root, or root of
 //!       |      a user namespace of its own
 //!       `- inner   own users, mounts and processes: no capability over outer's network, and outer's mounts are locked
-//!           `- init   process 1: /proc, the user (an ordinary caller's own number takes one more user namespace),
-//!               |     seccomp, the probe; then the command's signals and orphans
+//!           `- init   process 1: /proc, the user (an ordinary caller's own number takes one more user namespace, and so
+//!               |     does root, lest it take away what covers the kernel's settings), seccomp, the probe; then the
+//!               |     command's signals and orphans
 //!               `- the command
 //! ```
 //!
@@ -30,9 +31,10 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
+use super::netlink;
 use super::redirect::{Rules, Scope, Tool};
 use super::relay::{CONNECTIONS, Options, Relay, To};
-use super::{confine, netlink};
+use crate::confine::calls;
 
 /// What the processes of a jail are told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -169,13 +171,19 @@ pub fn leave_outer(plan: &Plan) -> Result<(), JailError> {
 /// Init: the last preparations before the probe.
 pub fn settle(plan: &Plan) -> Result<(), JailError> {
     mounts::own_processes();
-    if plan.caller.0 != 0 {
-        become_caller(plan.caller)?;
-    } else if let Some(user) = &plan.user {
-        users::become_user(user).map_err(|error| JailError::of(&user.name, error))?;
+    match &plan.user {
+        _ if plan.caller.0 != 0 => become_caller(plan.caller)?,
+        Some(user) if user.uid != 0 => {
+            mounts::protect_kernel()?;
+            users::become_user(user).map_err(|error| JailError::of(&user.name, error))?;
+        }
+        _ => {
+            mounts::protect_kernel()?;
+            become_lesser_root()?;
+        }
     }
     die_with_parent()?;
-    confine::forbid_other_sockets().map_err(JailError::new)
+    calls::forbid_other_sockets().map_err(JailError::new)
 }
 
 /// An ordinary caller was root of the namespaces so far; in one more they have their own number again.
@@ -183,6 +191,15 @@ fn become_caller((uid, gid): (u32, u32)) -> Result<(), JailError> {
     unshare(CloneFlags::CLONE_NEWUSER)
         .map_err(|error| JailError::of("user namespaces are refused", error).help(NO_USER_NAMESPACES))?;
     users::map_self(uid, 0, gid, 0).map_err(|error| JailError::of("the caller cannot be mapped", error))
+}
+
+/// Root of one more namespace, which has all users but no right over the mounts made so far: they are locked there.
+fn become_lesser_root() -> Result<(), JailError> {
+    let failed = |error| JailError::of("users cannot be mapped", error);
+    let mapper = users::Mapper::start(true).map_err(failed)?;
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
+        .map_err(|error| JailError::of("user namespaces are refused", error).help(NO_USER_NAMESPACES))?;
+    mapper.finish().map_err(failed)
 }
 
 /// Asks the kernel to end this process with the one that started it. A change of user forgets it.

@@ -63,7 +63,6 @@ pub fn world(user: &str) -> World {
         policy: Arc::new(policy.policy),
         models: Arc::new(ModelTable::default()),
         pricing: Arc::new(Tariff { prices: PriceTable::built_in().clone(), models: Arc::default() }),
-        own: Arc::from([]),
         keep_headers: false,
         keep_bodies: 0,
     }

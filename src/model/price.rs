@@ -27,10 +27,6 @@ pub fn price<'a>(table: &'a PriceTable, call: &Call, at: i64) -> Option<(i64, &'
 
 /// The tier to pay for; what a provider says of its ordinary service is none.
 fn tier(call: &Call) -> Option<String> {
-    let usage = call.usage_json.as_deref().unwrap_or_default();
-    if usage.contains("\"speed\":\"fast\"") || usage.contains("\"speed\": \"fast\"") {
-        return Some("fast".into());
-    }
     let tier = call.service_tier.as_deref()?.to_ascii_lowercase();
     // Gemini's traffic types: ON_DEMAND_PRIORITY, ON_DEMAND_FLEX.
     Some(tier.strip_prefix("on_demand_").unwrap_or(&tier).to_owned())

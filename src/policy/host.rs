@@ -9,7 +9,7 @@ mod name;
 mod pattern;
 
 use core::fmt;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 pub use pattern::{HostPattern, HostPatternError};
@@ -82,6 +82,13 @@ impl Host {
     /// The same text, shared.
     pub fn shared(&self) -> Arc<str> {
         Arc::clone(&self.text)
+    }
+
+    /// The address that the host can only have: its own when it is an IP literal, loopback for `localhost` and all names
+    /// below it (RFC 6761 §6.3).
+    pub fn fixed_ip(&self) -> Option<IpAddr> {
+        let localhost = self.text.rsplit('.').next() == Some("localhost");
+        self.ip.or(localhost.then_some(Ipv4Addr::LOCALHOST.into()))
     }
 
     /// The address, when the host is an IP literal.

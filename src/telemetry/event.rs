@@ -19,6 +19,8 @@ pub enum Event {
     Error(Box<ErrorEvent>),
     /// One name resolved for a guest.
     Dns(Box<DnsEvent>),
+    /// A policy that came into force.
+    Policy(PolicyEvent),
 }
 
 /// How an exchange ended.
@@ -251,4 +253,13 @@ pub struct DnsEvent {
     pub rcode: Option<String>,
     pub answers: Option<String>,
     pub total_us: Option<u64>,
+}
+
+/// One row of `policies`.
+#[derive(Clone, Debug)]
+pub struct PolicyEvent {
+    /// Unix microseconds.
+    pub at: i64,
+    /// Of the policy's meaning.
+    pub digest: Box<str>,
 }

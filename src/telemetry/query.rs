@@ -22,7 +22,7 @@ use super::schema;
 
 pub use filter::{Filter, Pattern, StatusRange};
 pub use record::Record;
-pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow};
+pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow, UsageSum};
 
 /// What rows are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +125,13 @@ pub struct Reader {
     connection: Connection,
     /// The schema's version; a file of an older one is read as it is.
     version: i64,
+}
+
+/// From now on SQLite puts what a large sort does not hold in memory into this directory, and not into the system's
+/// temporary one, which a confined process cannot write. For the whole process, so before any thread uses a database.
+pub fn keep_temporary_files(directory: &Path) -> Result<()> {
+    let directory = directory.to_string_lossy();
+    Ok(Connection::open_in_memory()?.pragma_update(None, "temp_store_directory", directory.as_ref())?)
 }
 
 impl Reader {

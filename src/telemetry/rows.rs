@@ -11,7 +11,7 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, Result, ToSql};
 
 use super::event::{
-    BodyCopy, CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, WebSocketFacts,
+    BodyCopy, CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, PolicyEvent, WebSocketFacts,
 };
 use super::redact::Redactor;
 use super::schema;
@@ -45,8 +45,10 @@ const ERROR: &str = "INSERT INTO upstream_errors (error_id, exchange_id, at, pha
 const DNS: &str = "INSERT INTO dns_events (session_id, dns_id, at, client, process_name, process_id, name, type, decision, \
     rule, rcode, answers, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
+const POLICY: &str = "INSERT INTO policies (session_id, at, digest) VALUES (?, ?, ?)";
+
 /// How many statements [`Rows`] keeps prepared.
-pub(super) const STATEMENTS: usize = 10;
+pub(super) const STATEMENTS: usize = 12;
 
 /// What is kept from batch to batch.
 #[derive(Debug)]
@@ -77,6 +79,7 @@ pub(super) struct Rows<'c, 's, 'e> {
     tool_result: Prepared<'c, 'e>,
     error: Prepared<'c, 'e>,
     dns: Prepared<'c, 'e>,
+    policy: Prepared<'c, 'e>,
     /// Ids of the next call, error and look-up, once one was written.
     next_call: Option<i64>,
     next_error: Option<i64>,
@@ -96,6 +99,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             tool_result: Prepared::new(connection, TOOL_RESULT)?,
             error: Prepared::new(connection, ERROR)?,
             dns: Prepared::of_session(connection, DNS, session)?,
+            policy: Prepared::of_session(connection, POLICY, session)?,
             next_call: None,
             next_error: None,
             next_dns: None,
@@ -109,6 +113,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             Event::Call(event) => self.call(event),
             Event::Error(event) => self.error(event),
             Event::Dns(event) => self.dns(event),
+            Event::Policy(event) => self.policy(event),
         }
     }
 
@@ -230,6 +235,12 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         row.put(dns_id)?.put(event.at)?.client(&event.client)?.put(&event.name)?.put(&event.kind)?;
         row.shared(Some(event.decision.as_str()))?.shared(event.rule.as_deref())?;
         row.put(&event.rcode)?.put(&event.answers)?.count(event.total_us)?;
+        row.insert()
+    }
+
+    fn policy(&mut self, event: &'e PolicyEvent) -> Result<()> {
+        let mut row = Row::new(&mut self.policy);
+        row.put(event.at)?.put(&*event.digest)?;
         row.insert()
     }
 }

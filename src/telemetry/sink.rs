@@ -241,7 +241,7 @@ fn both(event: &mut Event) -> [Option<&mut BodyCopy>; 2] {
 }
 
 /// The ledger's words for the kinds of events, as in `dropped.kind`.
-pub(super) const KINDS: [&str; 4] = ["net_event", "model_call", "upstream_error", "dns_event"];
+pub(super) const KINDS: [&str; 5] = ["net_event", "model_call", "upstream_error", "dns_event", "policy"];
 
 /// Which of [`KINDS`] an event is.
 pub(super) fn kind_index(event: &Event) -> usize {
@@ -250,5 +250,6 @@ pub(super) fn kind_index(event: &Event) -> usize {
         Event::Call(_) => 1,
         Event::Error(_) => 2,
         Event::Dns(_) => 3,
+        Event::Policy(_) => 4,
     }
 }

@@ -36,6 +36,7 @@ const HOSTS: &[(&str, &str)] = &[
     ("*.api.openai.com", "openai"),
     ("chatgpt.com", "openai"),
     ("*.openai.azure.com", "azure"),
+    ("*.openai.azure.us", "azure"),
     ("*.cognitiveservices.azure.com", "azure"),
     ("*.services.ai.azure.com", "azure"),
     ("*.models.ai.azure.com", "azure"),

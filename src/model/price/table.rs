@@ -108,7 +108,8 @@ impl PriceTable {
     /// The model of that name at that provider, and the version of the layer that knows it.
     pub(super) fn find(&self, provider: &str, name: &str) -> Option<(&Model, &str)> {
         let name = name.to_ascii_lowercase();
-        let name = name.strip_prefix("models/").unwrap_or(&name);
+        // Gemini's own form is `models/{id}`, Vertex's `projects/…/publishers/google/models/{id}`.
+        let name = name.rsplit_once("models/").map_or(name.as_str(), |(_, id)| id);
         self.layers.iter().find_map(|layer| Some((layer.find(provider, name)?, layer.version.as_str())))
     }
 }

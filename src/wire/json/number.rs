@@ -16,11 +16,12 @@ impl<'a> Number<'a> {
         Self { text }
     }
 
-    /// As a count: whole and not negative. `12.0` and `1.2e1` are 12 (some providers send counts as floats).
+    /// As a count: whole, not negative, and at most `i64::MAX`, which is what a ledger holds. `12.0` and `1.2e1` are 12
+    /// (some providers send counts as floats).
     pub fn count(self) -> Option<u64> {
         let text = self.text()?;
-        if let Ok(count) = text.parse() {
-            return Some(count);
+        if let Ok(count) = text.parse::<u64>() {
+            return Some(count).filter(|count| i64::try_from(*count).is_ok());
         }
         // Exact up to 2^53, far beyond any count of tokens.
         let value: f64 = text.parse().ok()?;

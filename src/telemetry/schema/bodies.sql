@@ -1,4 +1,4 @@
--- Version 2: bodies, and ids that are never given twice.
+-- Version 3: bodies, and ids that are never given twice.
 
 -- Bodies are kept where [telemetry] bodies asks for them: as text, content codings undone and secrets hashed; what is no
 -- text is not kept. request_preview and response_preview hold the first bytes.
