@@ -160,6 +160,7 @@ fn lesson_38_no_way_leads_out_but_the_proxy() {
         for (what, script) in outside.attempts() {
             let said = stage.sh(&script);
             assert_ne!(said.code, Some(0), "{what} succeeded: {said:?}");
+            println!("user {:<5}  {what}: no way out", stage.uid);
         }
         thread::sleep(Duration::from_millis(50));
         outside.assert_untouched();
@@ -374,6 +375,20 @@ fn a_terminal_shows_requests_in_its_title_or_in_a_line_that_nothing_scrolls() {
     }
     let said = on_terminal(stage.command(&["--status", "off", "--", "bash", "-c", script]));
     assert!(!said.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn nothing_is_typed_into_the_terminal_of_whoever_started_it() {
+    if program("perl").is_none() || program("setsid").is_none() {
+        return;
+    }
+    as_each_user(|stage| {
+        const TYPE: &str = "my $key = 'x'; print ioctl(STDIN, 0x5412, $key) ? 'typed' : \"refused: $!\"";
+        // A session of its own, so that the terminal is the one that the kernel would let it type into.
+        let said =
+            on_terminal(stage.command(&["-q", "--", "setsid", "--ctty", "--wait", "perl", "-e", TYPE]));
+        assert!(said.contains("refused: Operation not permitted"), "{said:?}");
+    });
 }
 
 /// Runs a command on a terminal of 80 columns and 24 rows; gives all that it showed.
