@@ -308,6 +308,23 @@ fn the_ledger_and_the_key_are_out_of_reach() {
     });
 }
 
+#[test]
+fn the_command_cannot_change_the_rules_that_it_is_held_to() {
+    as_each_user(|stage| {
+        let policy = stage.path("own/a policy.toml");
+        fs::copy(stage.path("user.toml"), &policy).expect("a writable directory");
+        std::os::unix::fs::chown(&policy, Some(stage.uid), Some(stage.uid)).expect("root, or ourselves");
+        let before = fs::read(&policy).expect("a file");
+        let script = "cat 'a policy.toml' && ! echo x >> 'a policy.toml' && ! rm -f 'a policy.toml' && ! mv user.toml 'a policy.toml' \
+            && ! umount 'a policy.toml' && ! unshare -Urm umount 'a policy.toml'; echo $?";
+        let mut command = stage.tollgate();
+        command.arg("run").arg("--config").arg(stage.path("tollgate.toml")).arg("--policy").arg(&policy);
+        let output = command.args(["-q", "--", "bash", "-c", script]).output().expect("the built binary");
+        assert!(output.stdout.starts_with(&before) && output.stdout.ends_with(b"0\n"), "{output:?}");
+        assert_eq!(fs::read(&policy).expect("still there"), before);
+    });
+}
+
 fn is_key(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|text| text.contains("PRIVATE KEY"))
 }

@@ -48,6 +48,8 @@ pub struct Plan {
     pub state_dir: PathBuf,
     /// Other files of the proxy, hidden too: a ledger or a key elsewhere.
     pub hidden: Vec<PathBuf>,
+    /// Files that the command may read and not change: the policy and the configuration.
+    pub sealed: Vec<PathBuf>,
     /// The network namespace of the proxy, which must not be the command's.
     pub host_network: String,
     /// The command's soft limit of open files; the relay has the hard one.
