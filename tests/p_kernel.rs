@@ -261,7 +261,7 @@ fn p31_a_plain_guest_that_closes_is_told_from_one_that_waits() {
 }
 
 #[test]
-fn p3_a_descriptor_is_given_back_whatever_a_guest_sends() {
+fn p3_a_descriptor_is_given_back_whatever_a_guest_sends_and_idling_costs_nothing() {
     let proxy = Setup::default().start();
     let before = proxy.descriptors();
     for bytes in [
@@ -279,4 +279,8 @@ fn p3_a_descriptor_is_given_back_whatever_a_guest_sends() {
     }
     eventually("all descriptors are back", || (proxy.descriptors() <= before).then_some(()));
     proxy.ledger().net_events_count(100);
+    let before = proxy.cpu();
+    thread::sleep(Duration::from_secs(2));
+    let used = proxy.cpu().checked_sub(before).expect("time goes on");
+    assert!(used <= Duration::from_millis(20), "idle, it used {used:?} in two seconds");
 }

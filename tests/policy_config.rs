@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tollgate::config::file::Text;
 use tollgate::config::policy::from_text;
 use tollgate::config::{self, ConfigError, Overrides, Settings};
+use tollgate::model::detect::PROVIDERS;
 
 const TOLLGATE: &str = include_str!("../config/tollgate.toml");
 const USER: &str = include_str!("../config/user.example.toml");
@@ -128,6 +129,15 @@ fn the_command_line_beats_the_file() {
         (settings.policy.user, settings.policy.corp),
         (Some(PathBuf::from("u")), Some(PathBuf::from("c")))
     );
+}
+
+#[test]
+fn an_extra_host_may_be_of_any_provider_that_the_ledger_knows() {
+    let hosts = |text: &str| parse(&format!("[model.hosts]\n{text}")).expect(text).model.hosts;
+    for provider in PROVIDERS {
+        assert_eq!(hosts(&format!("\"llm.test\" = \"{provider}\"")), [("llm.test".to_owned(), *provider)]);
+    }
+    assert_eq!(hosts("\"*.gw.test\" = \"vertex\""), [("*.gw.test".to_owned(), "google")]);
 }
 
 #[test]

@@ -96,8 +96,8 @@ pub(super) fn post(provider: Option<&str>, path: &str) -> Option<Found> {
     match provider {
         Some("bedrock") => bedrock(path).or_else(|| listed(provider, path)),
         Some("google") => verb(path, true).or_else(|| listed(provider, path)),
+        Some("other") | None => listed(provider, path).or_else(|| verb(path, false)),
         Some(_) => listed(provider, path),
-        None => listed(provider, path).or_else(|| verb(path, false)),
     }
 }
 

@@ -273,13 +273,19 @@ fn upgrades_are_calls_where_their_messages_are() {
 #[test]
 fn the_operators_hosts_and_aliases_count() {
     let table = ModelTable {
-        hosts: vec![("llm.corp".into(), "mistral"), ("*.gw.corp".into(), "openai")],
+        hosts: vec![
+            ("llm.corp".into(), "mistral"),
+            ("*.gw.corp".into(), "openai"),
+            ("any.corp".into(), "other"),
+        ],
         aliases: vec![("PLACEHOLDER_7".into(), "gemini-2.5-pro".into())],
     };
     let provider = |url| ask(&table, b"POST", url, false).map(|found| found.provider);
     assert_eq!(provider("llm.corp/v1/chat/completions"), Some("mistral"));
     assert_eq!(provider("a.gw.corp/responses"), Some("openai"));
     assert_eq!(provider("gw.corp/responses"), None);
+    assert_eq!(provider("any.corp/responses"), Some("other"));
+    assert_eq!(provider("any.corp/v1beta/models/g:streamGenerateContent"), Some("other"));
     let found =
         ask(&table, b"POST", "x.example/v1/models/PLACEHOLDER_7:generateContent", false).expect("a call");
     assert_eq!(found.model.as_deref(), Some("gemini-2.5-pro"));

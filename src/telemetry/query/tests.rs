@@ -169,6 +169,29 @@ fn a_position_loses_nothing_and_repeats_nothing() {
     assert_eq!(hosts(&reader, &all, Range { after: at, ..Range::default() }), ["late.example.com"]);
     let newest = Range { newest: Some(2), ..Range::default() };
     assert_eq!(hosts(&reader, &all, newest), ["api.example.com", "late.example.com"]);
+    for count in 0..6 {
+        for source in [Source::Events, Source::Calls, Source::Tools, Source::Errors, Source::Dns] {
+            let rows = |range| {
+                let mut ids = Vec::new();
+                let each = |record: &Record| {
+                    ids.push(record.to_json());
+                    true
+                };
+                let at = reader.rows(source, &all, range, each).expect("read");
+                (ids, at)
+            };
+            let (all, _) = rows(Range::default());
+            let (newest, at) = rows(Range { newest: Some(count), ..Range::default() });
+            assert_eq!(newest, all[all.len().saturating_sub(count)..], "{source:?} {count}");
+            if !all.is_empty() {
+                assert_eq!(
+                    rows(Range { after: at, ..Range::default() }).0,
+                    [""; 0],
+                    "nothing is behind the newest"
+                );
+            }
+        }
+    }
     assert!(reader.end(Source::Events).expect("read") >= at);
     ledger.close(SECOND);
 }
