@@ -17,8 +17,13 @@ pub(super) fn confine(
     if settings.confine == Confine::Off {
         return Ok(None);
     }
-    query::keep_temporary_files(&settings.state_dir).map_err(failed)?;
-    let confinement = confine::confine(&files(settings, ports));
+    let files = files(settings, ports);
+    if let Some(beside) = places_of(&settings.telemetry.db).first()
+        && let Err(error) = query::keep_temporary_files(beside)
+    {
+        log::warn!("large sorts will fail: {}: {error}", beside.display());
+    }
+    let confinement = confine::confine(&files);
     if !confinement.is_whole() {
         let partly = format!("confined in part: {confinement}");
         if settings.confine == Confine::Require {
