@@ -4,7 +4,8 @@
 //! The proxy's list names what is refused, not what is allowed. Which calls a name lookup needs is the C library's and
 //! its plug-ins' affair and changes with them, so a list of allowed ones would break somewhere; what an intruder needs
 //! to become more than this process does not change. Refused calls fail with an error, because a plug-in that tries
-//! one in vain goes on, and one that is killed takes the proxy along.
+//! one in vain goes on, and one that is killed takes the proxy along. The kernel remembers which calls pass whatever
+//! their arguments, so that reading and writing cost what they did.
 
 use std::collections::BTreeMap;
 use std::fmt;
