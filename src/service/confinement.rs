@@ -27,7 +27,7 @@ pub(super) fn confine(
     if !confinement.is_whole() {
         let partly = format!("confined in part: {confinement}");
         if settings.confine == Confine::Require {
-            return Err(failed(format!("{partly}; boot with lsm=landlock,…, or set confine = \"auto\"")));
+            return Err(failed(format!("{partly}; set confine = \"auto\" to start all the same")));
         }
         notice(&partly);
     }
