@@ -309,6 +309,15 @@ fn the_ledger_and_the_key_are_out_of_reach() {
 }
 
 #[test]
+fn a_jail_is_built_where_proc_cannot_be_mounted_as_in_a_jail() {
+    as_each_user(|stage| {
+        let tollgate = env!("CARGO_BIN_EXE_tollgate");
+        let said = stage.sh(&format!("{tollgate} run -q --state-dir state2 -- id -u"));
+        assert_eq!(said.stdout, format!("{}\n", stage.uid), "{said:?}");
+    });
+}
+
+#[test]
 fn the_command_cannot_change_the_rules_that_it_is_held_to() {
     as_each_user(|stage| {
         let policy = stage.path("own/a policy.toml");
