@@ -34,9 +34,25 @@ perf *ARGS:
 deny:
     cargo deny --locked check
 
+# The relay alone for guests: one static file of 1.6 MB, whose path is printed.
+relay:
+    scripts/relay
+
 # A real guest: a VM without a network card, only vsock (scripts/vm says what it needs).
 vm *ARGS:
     scripts/vm {{ARGS}}
+
+# Which tools trust the CA in a jail with no configuration: tool × works.
+trust:
+    scripts/trust
+
+# Jails as root and as an ordinary user, every attempt to escape from one, confinement, redirects and doctor.
+jail:
+    cargo test --locked --no-fail-fast --test guest_jail --test guest_confine --test guest_redirect --test guest_doctor -- --nocapture
+
+# The files in config/ against the tools that read them (scripts/deployment says which).
+deployment:
+    scripts/deployment
 
 # Everything that has to hold, as the continuous integration runs it.
 ci:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes config/prices.json from the price data of genai-prices, cross-checked against litellm's table.
+"""Writes config/prices.json from the price data of genai-prices, cross-checked against litellm's table, which also
+gives prices of tiers (batch, flex, priority) where the first has none and both agree on the standard ones.
 
     pip install genai-prices
     pip download --no-deps -d wheels litellm
@@ -8,7 +9,8 @@
 Rates are integers, pico-USD a token: [input, cache read, cache write, cache write for an hour, output], null where
 the source has none. A match is one string, a list (any of them), or {"and": […]} or {"not": …}; a string is `=` equals,
 `^` starts with, `$` ends with or `~` contains, and `#` in it stands for one digit; without a sign it is the whole
-name. The first model that matches counts, of a model's prices the last that is in force. What cannot be translated
+name. The first model that matches counts, of a model's prices the last that is in force. `apart` names kinds of tokens that
+cost something else, which is not in the table: a call with such tokens has no known cost. What cannot be translated
 stops the script.
 """
 
@@ -49,6 +51,13 @@ RATES = ["input_mtok", "cache_read_mtok", "cache_write_mtok", "cache_write_1h_mt
 # litellm's names of the same providers
 LITELLM = {"anthropic": "anthropic", "openai": "openai", "google": "gemini", "mistral": "mistral", "groq": "groq",
            "deepseek": "deepseek", "xai": "xai", "cohere": "cohere_chat", "bedrock": "bedrock"}
+# litellm's keys of the same rates, and how it marks tiers
+KEYS = ["input_cost_per_token", "cache_read_input_token_cost", "cache_creation_input_token_cost",
+        "cache_creation_input_token_cost_above_1hr", "output_cost_per_token"]
+TIERS = {"batch": "_batches", "flex": "_flex", "priority": "_priority"}
+# tokens with prices of their own, as usage objects call them, and where the sources say so
+APART = {"audio": "audio", "image": "image", "video": "video", "reasoning": "output_reasoning", "citation": "output_citation"}
+LONG_WRITE = "cache_creation_input_token_cost_above_12hr"
 NOTICE = "Prices from genai-prices (MIT, Copyright (c) Pydantic Services Inc. 2025 to present), cross-checked against litellm (MIT, Copyright (c) 2023 Berri AI). See config/NOTICE-prices."
 
 
@@ -79,12 +88,17 @@ def model(source):
         return None
     entry = {"id": source.id, "match": match(source.match), "prices": standard}
     base = prices[-1].prices
+    keys = [key for each in prices for key in each.prices._comparable_values() if key.endswith("_mtok")]
+    apart = [word for word, part in APART.items() if any(part in key for key in keys)]
+    if apart:
+        entry["apart"] = apart
     for variant in source.price_variants or []:
         tier = variant.when.get("service_tier") or variant.when.get("processing") or variant.when.get("speed")
         if len(variant.when) == 1 and tier and tier != "default":
             special = price(variant.constraint, variant.prices, base)
             if special:
-                entry.setdefault("tiers", {}).setdefault(tier, []).append(special)
+                # There the first that is in force counts, here the last.
+                entry.setdefault("tiers", {}).setdefault(tier, []).insert(0, special)
     return entry
 
 
@@ -184,8 +198,34 @@ def cross_check(table, theirs):
                 if any(a != b for a, b in pairs):
                     differ.append(f"{name}/{entry['id']}")
                     print(f"differs: {name}/{entry['id']}: {pairs}", file=sys.stderr)
+                else:
+                    add_tiers(entry, other)
+                    if LONG_WRITE in other:
+                        entry.setdefault("apart", []).append("ttl_12h")
     print(f"compared {compared} models, {len(differ)} differ", file=sys.stderr)
     return {"compared": compared, "differ": differ}
+
+
+def add_tiers(entry, other):
+    """Tiers that only litellm prices. What it leaves out is as in the standard, but a long call without a price of its
+    own has none."""
+    base = entry["prices"][-1]
+    for tier, mark in TIERS.items():
+        if tier in entry.get("tiers", {}) or KEYS[0] + mark not in other:
+            continue
+        special = {"rates": theirs_or(other, mark, base["rates"])}
+        if "over" in base:
+            special["over"] = [[start, over(other, start, mark, rates)] for start, rates in base["over"]]
+        entry.setdefault("tiers", {})[tier] = [special]
+
+
+def over(other, start, mark, rates):
+    marked = f"_above_{start // 1000}k_tokens{mark}"
+    return theirs_or(other, marked, rates) if KEYS[0] + marked in other else [None] * len(KEYS)
+
+
+def theirs_or(other, mark, rates):
+    return [rate if other.get(key + mark) is None else round(other[key + mark] * 1e12) for key, rate in zip(KEYS, rates)]
 
 
 def write(version, against, checked, table):

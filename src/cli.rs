@@ -15,6 +15,7 @@ pub mod run;
 pub mod serve;
 pub mod sessions;
 mod table;
+pub mod top;
 pub mod usage;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ enum Command {
     Ca(ca::Args),
     Policy(policy::Args),
     Log(log::Args),
+    Top(top::Args),
     Usage(usage::Args),
     Sessions(sessions::Args),
     Export(export::Args),
@@ -83,19 +85,36 @@ pub fn main() -> ExitCode {
         Command::Ca(args) => succeeded(ca::run(args)),
         Command::Policy(args) => succeeded(policy::run(args)),
         Command::Log(args) => succeeded(log::run(&args)),
+        Command::Top(args) => succeeded(top::run(&args)),
         Command::Usage(args) => succeeded(usage::run(&args)),
         Command::Sessions(args) => succeeded(sessions::run(&args)),
         Command::Export(args) => succeeded(export::run(&args)),
     };
-    match outcome {
-        Ok(code) => code,
-        Err(failure) => {
-            if !failure.message.is_empty() {
-                eprintln!("tollgate: {}", failure.message);
-            }
-            ExitCode::from(failure.code)
+    ended(outcome)
+}
+
+/// Carry a guest's redirected TCP and DNS to a proxy on the host: `tollgate relay` as a program of its own.
+#[derive(Parser, Debug)]
+#[command(name = "tollgate-relay", version, max_term_width = 100)]
+struct RelayCli {
+    #[command(flatten)]
+    args: relay::Args,
+}
+
+/// As [`main`], for the program that is the relay alone.
+pub fn relay_main() -> ExitCode {
+    logger::start();
+    ended(relay::run(RelayCli::parse().args))
+}
+
+/// The exit code of an outcome; a failure says why on standard error.
+fn ended(outcome: Result<ExitCode, Failure>) -> ExitCode {
+    outcome.unwrap_or_else(|failure| {
+        if !failure.message.is_empty() {
+            eprintln!("tollgate: {}", failure.message);
         }
-    }
+        ExitCode::from(failure.code)
+    })
 }
 
 /// For commands that know no other outcome.

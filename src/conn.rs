@@ -92,8 +92,10 @@ pub enum Answer {
     },
     /// Where the operator says that this host is to be dialled; exempt from the private-address rule.
     Mapped(Vec<SocketAddr>),
-    /// Addresses of a corporate proxy, which resolves the host itself.
+    /// The corporate proxy's addresses: it looks names up itself, so that only hosts that are addresses can be checked.
     Via(Vec<SocketAddr>),
+    /// An address among those to dial is one of our own listeners (P13).
+    Own,
     /// The name has no address, and why.
     Unresolved(&'static str),
     /// An origin connection.

@@ -32,7 +32,7 @@ pub mod gzip;
 pub mod http1;
 pub mod ledger;
 pub mod origin;
-mod place;
+pub mod place;
 pub mod play;
 pub mod proxy;
 pub mod report;

@@ -21,7 +21,7 @@ use crate::telemetry::event::{HeadCopy, NetEvent};
 use crate::wire::body::Framing;
 use crate::wire::head::{Fields, Method, RequestHead, ResponseHead, Upgrade, Version};
 
-use tap::{RequestTap, Tap, TapHead};
+use tap::{Keeper, RequestTap, Tap, TapHead};
 
 pub use refuse::Refusal;
 
@@ -85,8 +85,12 @@ pub struct Exchange {
     accept: Option<Box<[u8]>>,
     request_tap: Option<Box<RequestTap>>,
     tap: Option<Box<Tap>>,
+    request_copy: Option<Box<Keeper>>,
+    response_copy: Option<Box<Keeper>>,
     /// Most that a tap may hold.
     inspect: usize,
+    /// Bytes that are kept of each body.
+    keep_bodies: usize,
     /// The request went to an origin, so that it may have cost something.
     sent: bool,
 }
@@ -100,6 +104,8 @@ pub struct Settings<'a> {
     pub inspect: usize,
     /// Whether heads are copied for the ledger.
     pub keep_headers: bool,
+    /// Bytes of each body that are copied for the ledger.
+    pub keep_bodies: usize,
 }
 
 /// What models are called and what their tokens cost.
@@ -142,6 +148,7 @@ impl Exchange {
         let detected = detect(with.models, &query);
         let coding = head.fields.get(b"content-encoding");
         let has_body = head.framing != Framing::None;
+        let kept = has_body && with.keep_bodies > 0;
         let observed = detected.as_ref().filter(|found| has_body && !found.websocket);
         Self {
             row: Box::new(row),
@@ -157,7 +164,10 @@ impl Exchange {
             accept: head.fields.get(b"accept").map(Into::into),
             request_tap: observed.map(|found| Box::new(RequestTap::new(found, coding))),
             tap: None,
+            request_copy: kept.then(|| Box::new(Keeper::new(coding.unwrap_or_default(), with.keep_bodies))),
+            response_copy: None,
             inspect: with.inspect,
+            keep_bodies: with.keep_bodies,
             sent: false,
             detected,
             destination: to,
@@ -185,6 +195,9 @@ impl Exchange {
         if let Some(tap) = &mut self.request_tap {
             tap.push(bytes);
         }
+        if let Some(copy) = &mut self.request_copy {
+            copy.push(bytes);
+        }
     }
 
     /// The final response head has come.
@@ -196,12 +209,16 @@ impl Exchange {
         if head.status == 101 {
             return;
         }
-        let facts = || TapHead::from_fields(head.status, head.fields.iter());
+        let asked_at = self.started.wall;
+        let facts = || TapHead { asked_at, ..TapHead::from_fields(head.status, head.fields.iter()) };
         self.tap = match &self.detected {
             Some(found) => Some(Box::new(Tap::new(found, &facts(), self.inspect))),
             None if head.status >= 400 => Some(Box::new(Tap::errors_only(&facts()))),
             None => None,
         };
+        if self.keep_bodies > 0 {
+            self.response_copy = Some(Box::new(Keeper::new(&facts().content_encoding, self.keep_bodies)));
+        }
     }
 
     /// A piece of the response's body went on.
@@ -209,6 +226,9 @@ impl Exchange {
         self.row.response_bytes += bytes.len() as u64;
         if let Some(tap) = &mut self.tap {
             tap.push(bytes, now.mono.saturating_sub(self.started.mono));
+        }
+        if let Some(copy) = &mut self.response_copy {
+            copy.push(bytes);
         }
     }
 }

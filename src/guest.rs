@@ -5,10 +5,9 @@
 //! ```
 //!
 //! [`relay`] carries, [`identify`] says which process holds a socket, [`redirect`] writes the netfilter rules, [`jail`]
-//! builds namespaces in which the relay is the only way out, and [`confine`] takes from a jailed process the system
-//! calls that lead past them. Refuses to run anything whose capture was not proved ([`probe`]).
+//! builds namespaces in which the relay is the only way out, and takes from a jailed process the system calls that lead
+//! past them (`crate::confine`). Refuses to run anything whose capture was not proved ([`probe`]).
 
-pub mod confine;
 pub mod identify;
 pub mod jail;
 pub mod netlink;

@@ -56,6 +56,8 @@ pub enum Reach {
     Refused,
     /// Nothing ever comes.
     BlackHole,
+    /// It would lead back to the proxy.
+    Own,
 }
 
 /// An origin connection that was parked.
@@ -404,6 +406,7 @@ impl Lab {
         let (Some(ask), Some(&dialed)) = (self.wanted.clone(), addresses.first()) else { return };
         match self.reach {
             Reach::BlackHole => {}
+            Reach::Own => self.answer(Answer::Own),
             Reach::Refused => self.answer(Answer::Unreachable("connection refused".into())),
             Reach::Connects => {
                 let (mut leg, peer) = match ask.carriage {

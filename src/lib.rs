@@ -26,7 +26,7 @@
 //!    verdicts, pure. 4. [`model`]: what a model call is, pure. 5. [`leg`]: one byte pipe, plain or TLS.
 //!    6. [`exchange`]: one request with its response. 7. [`conn`]: one guest connection. 8. [`reactor`]: sockets,
 //!    timers, threads. 9. [`telemetry`]: the ledger. 10. [`service`]: from settings to a running proxy.
-//!    Around them: [`cert`], [`upstream`], [`guest`], [`admin`], [`config`], [`cli`], [`demo`], [`lab`].
+//!    Around them: [`cert`], [`upstream`], [`guest`], [`confine`], [`admin`], [`config`], [`cli`], [`demo`], [`lab`].
 //!
 //! # Import rules (kept by `tests/rules.rs`)
 //!
@@ -44,6 +44,7 @@ pub mod admin;
 pub mod cert;
 pub mod cli;
 pub mod config;
+pub mod confine;
 pub mod conn;
 pub mod demo;
 pub mod exchange;

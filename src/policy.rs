@@ -42,6 +42,8 @@ pub struct Policy {
     allow_locked: bool,
     table: HostTable<Entry>,
     listed: Vec<Listed>,
+    /// What each entry of `listed` answers, close together: requests look here and not there.
+    listed_why: Vec<Why>,
     rules: Vec<(Rule, Why)>,
     unmatched: [Why; 2],
     digest: Arc<str>,
@@ -85,28 +87,11 @@ impl HostVerdict {
     }
 }
 
-/// What a host's rules look at, so that what could fool them is refused there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Guards {
-    /// Some rule looks at paths: a path with two readings is answered 400 ([`path::ambiguous`], P10).
-    pub path_rules: bool,
-    /// Some rule looks at methods.
-    pub method_rules: bool,
-}
-
-impl Guards {
-    /// Whether override headers ([`http::is_override`]) are refused (P11).
-    pub fn refuse_overrides(self) -> bool {
-        self.path_rules || self.method_rules
-    }
-}
-
 /// One entry of one list.
 #[derive(Clone, Debug)]
 struct Listed {
     list: List,
     pattern: HostPattern,
-    why: Why,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +125,7 @@ impl List {
 impl Policy {
     /// Compiles a draft. `digest` identifies its meaning in the ledger.
     pub fn compile(draft: Draft, digest: &str) -> Self {
-        let (listed, ranges) = listed(&draft);
+        let (listed, listed_why, ranges) = listed(&draft);
         let mut table = HostTable::<Entry>::default();
         for (index, entry) in (0..).zip(&listed) {
             table.entry(&entry.pattern).list(entry.list as usize, index);
@@ -148,6 +133,7 @@ impl Policy {
         for (index, rule) in (0..).zip(&draft.http) {
             table.entry(&rule.host).rule(index, rule);
         }
+        table.link(Entry::widen);
         let allow_private = draft.private_addresses.value == Allow::Allow;
         Self {
             mode: draft.mode.value,
@@ -166,6 +152,7 @@ impl Policy {
             allow_locked: draft.allow_locked,
             table,
             listed,
+            listed_why,
             rules: draft.http.into_iter().map(with_why).collect(),
             unmatched: [Layer::Corp, Layer::User].map(unmatched),
             digest: digest.into(),
@@ -192,6 +179,9 @@ impl Policy {
         if verdict == HostVerdict::Deny {
             return (Allow::Deny, why.clone());
         }
+        if !site.has_rules() {
+            return (Allow::Allow, why.clone());
+        }
         let facts = site.facts(question.port);
         let path = match Normal::parse(question.path) {
             Ok(path) => Some(path),
@@ -210,10 +200,12 @@ impl Policy {
         }
     }
 
-    /// What could fool the rules of this host and has to be refused there.
-    pub fn guards(&self, host: &Host, port: u16) -> Guards {
+    /// Why a request with an override header ([`http::is_override`]) is refused: some rule of this host looks at methods
+    /// or paths (P11). Answered 400.
+    pub fn overridden(&self, host: &Host, port: u16) -> Option<Why> {
         let facts = Site::new(&self.table, host).facts(port);
-        Guards { path_rules: facts.path_rules, method_rules: facts.method_rules }
+        let reason = "a field overrides method or URL, and this host has rules for them";
+        (facts.path_rules || facts.method_rules).then(|| why("http.override", &Source::BUILT_IN, reason))
     }
 
     /// May this address be dialled for this host? Asked for every answer of the resolver, and for IP literals (P7).
@@ -241,7 +233,7 @@ impl Policy {
     }
 
     fn judge_host(&self, site: &Site<'_>, port: u16) -> (HostVerdict, &Why) {
-        let [block, allow, splice, _] = site.listed().map(|index| Some(&self.listed[index? as usize].why));
+        let [block, allow, splice, _] = site.listed().map(|index| Some(&self.listed_why[index? as usize]));
         // A user's splice must not blind the rules that corp wrote, nor add to an allow list that corp wrote.
         let splice = splice.filter(|why| why.layer == Layer::Corp || !site.facts(port).corp_rules);
         let adds = |why: &&Why| why.layer == Layer::Corp || !self.allow_locked;
@@ -259,8 +251,8 @@ impl Policy {
     }
 }
 
-/// All list entries, corp's before the user's, and the ranges of `private_allow`.
-fn listed(draft: &Draft) -> (Vec<Listed>, Vec<address::Cidr>) {
+/// All list entries, corp's before the user's, with what each answers, and the ranges of `private_allow`.
+fn listed(draft: &Draft) -> (Vec<Listed>, Vec<Why>, Vec<address::Cidr>) {
     let mut all = Vec::new();
     for (list, entries) in
         [(List::Block, &draft.block), (List::Allow, &draft.allow), (List::Splice, &draft.splice)]
@@ -274,14 +266,15 @@ fn listed(draft: &Draft) -> (Vec<Listed>, Vec<address::Cidr>) {
             Exception::Host(pattern) => all.push(Listed::new(List::PrivateAllow, pattern, source)),
         }
     }
-    (all, ranges)
+    let (listed, why) = all.into_iter().unzip();
+    (listed, why, ranges)
 }
 
 impl Listed {
-    fn new(list: List, pattern: &HostPattern, source: &Source) -> Self {
+    fn new(list: List, pattern: &HostPattern, source: &Source) -> (Self, Why) {
         let reason = if list == List::Block { "the host is on the block list" } else { "" };
         let why = why(&format!("{} {pattern}", list.key()), source, reason);
-        Self { list, pattern: pattern.clone(), why }
+        (Self { list, pattern: pattern.clone() }, why)
     }
 }
 

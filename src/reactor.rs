@@ -167,7 +167,6 @@ impl Reactor {
         loop {
             self.sleep(&mut events)?;
             self.read_clock();
-            self.world.policy = self.shared.policy();
             events.iter().for_each(|event| self.latch(event));
             self.take_mail();
             self.fire_timers(&mut due);

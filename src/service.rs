@@ -1,15 +1,18 @@
 //! From settings to a running proxy: opens the ledger, the CA, trust and policy, binds the listeners, starts the
 //! reactors. What cannot be opened or verified is an error that says what to do; nothing starts half (fail closed).
 
+mod confinement;
 mod rulebook;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::admin::{self, Admin};
 use crate::cert::{Authority, MintOptions, Minter, bundle};
 use crate::config::{self, ConfigError, Settings};
+use crate::confine::Confinement;
 use crate::conn::World;
 use crate::conn::world::IsMapped;
 use crate::exchange::Tariff;
@@ -21,8 +24,9 @@ use crate::reactor::server::{Bound, Server};
 use crate::reactor::shared::Shared;
 use crate::reactor::wall_clock;
 use crate::telemetry::export::otlp::Names;
-use crate::telemetry::export::{Exporter, Live};
+use crate::telemetry::export::{Endpoint, Exporter, Live};
 use crate::telemetry::{Closed, Ledger, LedgerOptions, Retention, SessionInfo};
+use crate::upstream::own::Own;
 use crate::upstream::resolve::{ResolveError, ResolveOptions, Resolver};
 use crate::upstream::trust::Trust;
 use crate::upstream::via::ViaOptions;
@@ -63,6 +67,8 @@ pub struct Service {
     live: Option<Live>,
     rulebook: Arc<Rulebook>,
     admin: Option<Admin>,
+    /// What this process gave up, where that was wanted.
+    confinement: Option<Confinement>,
     /// Where it listens.
     names: Vec<String>,
 }
@@ -84,7 +90,8 @@ impl Service {
             failed(format!("cannot listen on {}: {}: choose another address", error.address, error.error))
         })?;
         let admin = settings.admin.as_ref().map(|admin| bind_admin(admin, notice)).transpose()?;
-        let own = bound.tcp_addresses().into_iter().chain(admin.as_ref().and_then(admin::Bound::tcp_address));
+        let mut own = bound.tcp_addresses();
+        own.extend(admin.as_ref().and_then(admin::Bound::tcp_address));
         let policy = Arc::new(loaded.policy.clone());
         let models = Arc::new(model_table(&settings));
         let world = World {
@@ -95,18 +102,20 @@ impl Service {
             pricing: Arc::new(Tariff { prices: price_table(&settings)?, models: Arc::clone(&models) }),
             models,
             is_mapped: is_mapped(&settings),
-            own: own.collect(),
             keep_headers: settings.telemetry.headers,
+            keep_bodies: settings.telemetry.kept_of_bodies(),
         };
-        let shared = share(world, &settings)?;
+        let ports = own.iter().map(std::net::SocketAddr::port).collect();
+        let shared = share(world, Own::new(own), &settings)?;
+        let confinement = confinement::confine(&settings, ports, notice)?; // all is open, and no thread runs yet
         let ledger = Ledger::open(ledger_options(&settings, identity, policy.digest())).map_err(failed)?;
         let server = bound
             .serve(settings.reactors, Arc::clone(&shared), || ledger.sender())
             .map_err(|error| failed(format!("cannot start the reactors: {error}")))?;
         let live = export_live(&settings)?;
-        let rulebook = Arc::new(Rulebook::new(&settings, shared, loaded));
-        let mut service =
-            Self { names: server.names().to_vec(), settings, server, ledger, live, rulebook, admin: None };
+        let rulebook = Arc::new(Rulebook::new(&settings, shared, ledger.sender(), loaded));
+        let names = server.names().to_vec();
+        let mut service = Self { names, settings, server, ledger, live, rulebook, admin: None, confinement };
         if let Some(admin) = admin {
             service.serve_admin(admin)?;
         }
@@ -135,6 +144,11 @@ impl Service {
     /// Settings that it runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What this process gave up; `None` where the settings say that it keeps everything.
+    pub fn confinement(&self) -> Option<&Confinement> {
+        self.confinement.as_ref()
     }
 
     /// The id of this session in the ledger.
@@ -183,11 +197,23 @@ const FLUSH: Micros = 10_000_000;
 /// Begins to export to the collector; one that is away is tried again, and the ledger keeps what it has not got.
 fn export_live(settings: &Settings) -> Result<Option<Live>, StartError> {
     let Some(otlp) = &settings.telemetry.otlp else { return Ok(None) };
-    let every = Duration::from_micros(otlp.interval);
+    let telemetry = &settings.telemetry;
     let exporter =
-        Exporter::new(&settings.telemetry.db, "live", &otlp.endpoint, otlp.headers.clone(), Names::Released)
-            .map_err(failed)?;
-    exporter.spawn(every).map(Some).map_err(failed)
+        exporter(&settings.upstream, &telemetry.db, "live", otlp.endpoint.clone(), Names::Released)?;
+    exporter.spawn(Duration::from_micros(otlp.interval)).map(Some).map_err(failed)
+}
+
+/// An exporter of a ledger. A collector that is reached by TLS is trusted as an origin of its name would be.
+pub fn exporter(
+    upstream: &config::Upstream,
+    ledger: &Path,
+    cursor: &str,
+    endpoint: Endpoint,
+    names: Names,
+) -> Result<Exporter, StartError> {
+    let trust = endpoint.is_secure().then(|| Trust::new(upstream)).transpose().map_err(failed)?;
+    let tls = trust.map(|trust| trust.client_config(endpoint.host()));
+    Ok(Exporter::new(ledger, cursor, endpoint, tls, names))
 }
 
 fn bind_admin(settings: &config::Admin, notice: &mut dyn FnMut(&str)) -> Result<admin::Bound, StartError> {
@@ -211,7 +237,8 @@ fn write_bundle(settings: &Settings, authority: &Authority) -> Result<(), StartE
     bundle::write(&settings.state_dir, authority.cert_pem()).map(drop).map_err(failed)
 }
 
-fn model_table(settings: &Settings) -> ModelTable {
+/// The operator's hosts and aliases.
+pub fn model_table(settings: &Settings) -> ModelTable {
     ModelTable { hosts: settings.model.hosts.clone(), aliases: settings.model.aliases.clone() }
 }
 
@@ -229,7 +256,7 @@ fn is_mapped(settings: &Settings) -> IsMapped {
     Arc::new(move |host, port| map.get(host, port).is_some())
 }
 
-fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
+fn share(world: World, own: Own, settings: &Settings) -> Result<Arc<Shared>, StartError> {
     let trust = Trust::new(&settings.upstream).map_err(failed)?;
     let via = via_options(&settings.upstream)?;
     let home: Arc<OnceLock<std::sync::Weak<Shared>>> = Arc::default();
@@ -243,7 +270,7 @@ fn share(world: World, settings: &Settings) -> Result<Arc<Shared>, StartError> {
             }
         }),
     );
-    let shared = Arc::new(Shared::new(world, resolver, trust, via, settings.upstream.map.clone()));
+    let shared = Arc::new(Shared::new(world, resolver, trust, via, own, settings.upstream.map.clone()));
     let fresh = home.set(Arc::downgrade(&shared)).is_ok();
     debug_assert!(fresh, "set once, here");
     Ok(shared)
@@ -260,17 +287,12 @@ fn ledger_options(settings: &Settings, identity: Identity, digest: &str) -> Ledg
         SessionInfo { name: identity.name, command: identity.command, policy_digest: digest.to_owned() };
     LedgerOptions {
         path: telemetry.db.clone(),
-        synchronous: match telemetry.synchronous {
-            config::Synchronous::Normal => crate::telemetry::Synchronous::Normal,
-            config::Synchronous::Full => crate::telemetry::Synchronous::Full,
-        },
+        synchronous: telemetry.synchronous,
         queue: telemetry.queue,
         patience: telemetry.patience,
-        on_failure: match telemetry.on_failure {
-            config::OnFailure::Refuse => crate::telemetry::OnFailure::Refuse,
-            config::OnFailure::Pass => crate::telemetry::OnFailure::Pass,
-        },
+        on_failure: telemetry.on_failure,
         headers: telemetry.headers,
+        preview: telemetry.preview_limit,
         retention: Retention { age: telemetry.retain_age, size: telemetry.retain_size },
         ..LedgerOptions::in_dir(&settings.state_dir, session)
     }

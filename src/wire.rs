@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod coding;
+pub mod date;
 pub mod dns;
 pub mod eventstream;
 pub mod head;

@@ -371,13 +371,16 @@ fn hold(api: &Value, schema: &Value, value: &Value, at: &str) {
     let kind = match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
         Value::Number(_) => "integer",
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
     let allowed = &schema["type"];
-    let fits = allowed == kind || allowed.as_array().is_some_and(|kinds| kinds.contains(&kind.into()));
+    let is =
+        |kind: &str| allowed == kind || allowed.as_array().is_some_and(|kinds| kinds.contains(&kind.into()));
+    let fits = is(kind) || (kind == "integer" && is("number"));
     assert!(fits, "{at} is {value}, and should be {allowed}");
     assert!(schema["enum"].as_array().is_none_or(|words| words.contains(value)), "{at} is {value}");
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {

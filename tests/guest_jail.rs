@@ -160,6 +160,7 @@ fn lesson_38_no_way_leads_out_but_the_proxy() {
         for (what, script) in outside.attempts() {
             let said = stage.sh(&script);
             assert_ne!(said.code, Some(0), "{what} succeeded: {said:?}");
+            println!("user {:<5}  {what}: no way out", stage.uid);
         }
         thread::sleep(Duration::from_millis(50));
         outside.assert_untouched();
@@ -244,6 +245,24 @@ impl Outside {
             ),
             ("other rules", "nft flush ruleset || iptables -F || unshare -Ur nft flush ruleset".to_owned()),
             ("what is mounted below", "umount /run || unshare -Urm umount /run".to_owned()),
+            // A program that the kernel starts outside of every namespace. Opened for writing, and not written.
+            ("the kernel's settings", "exec 3>>/proc/sys/kernel/core_pattern".to_owned()),
+            (
+                "the kernel's settings, uncovered",
+                "umount /proc/sys || umount -l /proc/sys || mount -o remount,bind,rw /proc/sys || umount /proc || exit 1
+                exec 3>>/proc/sys/kernel/core_pattern"
+                    .to_owned(),
+            ),
+            (
+                "the kernel's settings, elsewhere",
+                "mkdir p; mount -t proc p p || unshare -Urmpf mount -t proc p p || exit 1
+                unshare -Urmpf bash -c 'mount -t proc p p; exec 3>>p/sys/kernel/core_pattern'"
+                    .to_owned(),
+            ),
+            ("devices of the kernel", "exec 3>>/sys/kernel/uevent_helper || exec 3>>/sys/power/state".to_owned()),
+            ("a device of one's own", "mknod disk b 8 0 && exec 3<disk".to_owned()),
+            ("memory and raw disks", "for file in /dev/mem /dev/sg0 /dev/nvme0; do [ -c $file ] && exec 3<$file && [ -s $file ] && exit 0; done; exit 1".to_owned()),
+            ("a kernel's log", "exec 3<>/dev/kmsg".to_owned()),
         ]
     }
 
@@ -257,6 +276,27 @@ impl Outside {
 }
 
 #[test]
+fn root_may_name_whom_the_command_runs_as_and_is_told_where_it_does_not() {
+    if !nix::unistd::geteuid().is_root() || program("bash").is_none() {
+        return;
+    }
+    let stage = Stage::new(0);
+    let told =
+        |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).contains("runs as root");
+    let output = stage.run(&["--", "id", "-u"]);
+    if output.stdout.is_empty() {
+        return skipped(&format!("a kernel that builds jails: {output:?}")).unwrap_or(());
+    }
+    assert!(output.stdout == b"0\n" && told(&output), "{output:?}");
+    let script = "id -u; exec 3>>/etc/passwd || echo refused; umount /proc/sys; exec 3>>/proc/sys/kernel/core_pattern || echo refused";
+    let output = stage.run(&["--user", "nobody", "--", "bash", "-c", script]);
+    assert!(output.stdout == b"65534\nrefused\nrefused\n" && !told(&output), "{output:?}");
+    let output =
+        stage.run(&["--user", "root", "--", "bash", "-c", script.split_once("umount").expect("in it").1]);
+    assert!(output.stdout == b"refused\n" && !told(&output), "{output:?}");
+}
+
+#[test]
 fn the_ledger_and_the_key_are_out_of_reach() {
     as_each_user(|stage| {
         let state = stage.path("own/state");
@@ -265,6 +305,32 @@ fn the_ledger_and_the_key_are_out_of_reach() {
         assert_eq!(said.stdout, "", "{said:?}");
         assert!(is_key(&state.join("ca.key")), "the key lies where we looked");
         assert!(!state.join("x").exists());
+    });
+}
+
+#[test]
+fn a_jail_is_built_where_proc_cannot_be_mounted_as_in_a_jail() {
+    as_each_user(|stage| {
+        let tollgate = env!("CARGO_BIN_EXE_tollgate");
+        let said = stage.sh(&format!("{tollgate} run -q --state-dir state2 -- id -u"));
+        assert_eq!(said.stdout, format!("{}\n", stage.uid), "{said:?}");
+    });
+}
+
+#[test]
+fn the_command_cannot_change_the_rules_that_it_is_held_to() {
+    as_each_user(|stage| {
+        let policy = stage.path("own/a policy.toml");
+        fs::copy(stage.path("user.toml"), &policy).expect("a writable directory");
+        std::os::unix::fs::chown(&policy, Some(stage.uid), Some(stage.uid)).expect("root, or ourselves");
+        let before = fs::read(&policy).expect("a file");
+        let script = "cat 'a policy.toml' && ! echo x >> 'a policy.toml' && ! rm -f 'a policy.toml' && ! mv user.toml 'a policy.toml' \
+            && ! umount 'a policy.toml' && ! unshare -Urm umount 'a policy.toml'; echo $?";
+        let mut command = stage.tollgate();
+        command.arg("run").arg("--config").arg(stage.path("tollgate.toml")).arg("--policy").arg(&policy);
+        let output = command.args(["-q", "--", "bash", "-c", script]).output().expect("the built binary");
+        assert!(output.stdout.starts_with(&before) && output.stdout.ends_with(b"0\n"), "{output:?}");
+        assert_eq!(fs::read(&policy).expect("still there"), before);
     });
 }
 
@@ -314,6 +380,54 @@ fn a_terminal_stays_a_terminal() {
         let output = script.stdin(Stdio::null()).output().expect("script");
         assert!(String::from_utf8_lossy(&output.stdout).contains("yes"), "{output:?}");
     });
+}
+
+#[test]
+fn a_terminal_shows_requests_in_its_title_or_in_a_line_that_nothing_scrolls() {
+    let stage = Stage::new(nix::unistd::geteuid().as_raw());
+    if program("curl").is_none() || stage.sh("true").code != Some(0) {
+        return skipped("a kernel that builds jails").unwrap_or(());
+    }
+    let script = "curl -sS https://ok.test/page; sleep 1.5";
+    for (how, shown, cleared) in [
+        ("title", "\x1b]2;tollgate: 1 requests, 0 denied", "\x1b]2;\x07"),
+        ("line", "\x1b[24;1H\x1b[2K\x1b[7mtollgate: 1 requests, 0 denied", "\x1b[r\x1b[24;1H\x1b[2K"),
+    ] {
+        let said = on_terminal(stage.command(&["--status", how, "--", "bash", "-c", script]));
+        let (before, after) = said.split_once(shown).unwrap_or_else(|| panic!("{how}: {said:?}"));
+        assert!(before.contains("hello") && after.contains(cleared), "{how}: {said:?}");
+        assert!(after.contains("tollgate: 1 requests"), "the summary stays: {said:?}");
+        assert_eq!(before.contains("\x1b[1;23r"), how == "line", "the last row is kept out of what scrolls");
+    }
+    let said = on_terminal(stage.command(&["--status", "off", "--", "bash", "-c", script]));
+    assert!(!said.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn nothing_is_typed_into_the_terminal_of_whoever_started_it() {
+    if program("perl").is_none() || program("setsid").is_none() {
+        return;
+    }
+    as_each_user(|stage| {
+        const TYPE: &str = "my $key = 'x'; print ioctl(STDIN, 0x5412, $key) ? 'typed' : \"refused: $!\"";
+        // A session of its own, so that the terminal is the one that the kernel would let it type into.
+        let said =
+            on_terminal(stage.command(&["-q", "--", "setsid", "--ctty", "--wait", "perl", "-e", TYPE]));
+        assert!(said.contains("refused: Operation not permitted"), "{said:?}");
+    });
+}
+
+/// Runs a command on a terminal of 80 columns and 24 rows; gives all that it showed.
+fn on_terminal(mut command: Command) -> String {
+    let size = nix::pty::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let pair = nix::pty::openpty(&size, None).expect("a terminal");
+    let side = || Stdio::from(pair.slave.try_clone().expect("a descriptor"));
+    let mut child = command.stdin(side()).stdout(side()).stderr(side()).spawn().expect("the built binary");
+    drop((command, pair.slave));
+    let mut said = Vec::new();
+    let _ = fs::File::from(pair.master).read_to_end(&mut said); // ends with an error when the last process is gone
+    child.wait().expect("a child");
+    String::from_utf8_lossy(&said).into_owned()
 }
 
 #[test]

@@ -21,13 +21,37 @@ const TOOLS: &[(&str, &str, &str)] = &[
         "openssl",
         "printf 'GET / HTTP/1.0\\r\\nHost: ok.test\\r\\n\\r\\n' | openssl s_client -quiet -verify_return_error -servername ok.test -connect ok.test:443",
     ),
+    (
+        "gnutls-cli",
+        "gnutls-cli",
+        "printf 'GET / HTTP/1.0\\r\\nHost: ok.test\\r\\n\\r\\n' | gnutls-cli --logfile=/dev/null ok.test",
+    ),
     ("Python urllib", "python3", "python3 -c \"import urllib.request as r; r.urlopen('$URL').read()\""),
     ("Python requests", "python3", "python3 -c \"import requests; requests.get('$URL')\""),
     ("Python httpx", "python3", "python3 -c \"import httpx; httpx.get('$URL')\""),
+    (
+        "Python aiohttp",
+        "python3",
+        "printf 'import aiohttp, asyncio\\nasync def go():\\n  async with aiohttp.ClientSession() as s, s.get(\"%s\") as r: await r.read()\\nasyncio.run(go())' $URL | python3",
+    ),
+    (
+        "Python gRPC",
+        "python3",
+        "python3 -c \"import grpc; c = grpc.secure_channel('ok.test:443', grpc.ssl_channel_credentials()); c.unary_unary('/a/b')(b'', timeout=5)\"",
+    ),
     ("pip", "pip", "pip download --retries 0 --index-url ${URL}simple --no-deps -d . nothing"),
+    ("uv", "uv", "HOME=$PWD UV_HTTP_RETRIES=0 uv pip install --index-url ${URL}simple --target t nothing"),
+    (
+        "aws",
+        "aws",
+        "AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b aws --region us-east-1 --endpoint-url $URL s3api list-buckets",
+    ),
     ("Node fetch", "node", "node -e \"fetch('$URL').then(r => r.text())\""),
     ("Node https", "node", "node -e \"require('https').get('$URL', r => r.resume())\""),
     ("npm", "npm", "npm view --registry $URL --fetch-retries 0 nothing"),
+    ("pnpm", "pnpm", "HOME=$PWD npm_config_fetch_retries=0 pnpm view --registry $URL nothing"),
+    ("Deno fetch", "deno", "HOME=$PWD deno eval \"await (await fetch('$URL')).text()\""),
+    ("Bun fetch", "bun", "HOME=$PWD bun -e \"await (await fetch('$URL')).text()\""),
     (
         "Java",
         "java",
@@ -41,14 +65,17 @@ const TOOLS: &[(&str, &str, &str)] = &[
     (
         "cargo",
         "cargo",
-        "mkdir -p c/.cargo c/src && cd c && touch src/lib.rs && printf '[package]\\nname=\"c\"\\nversion=\"0.1.0\"\\n[dependencies]\\nx={version=\"1\",registry=\"r\"}\\n' > Cargo.toml && printf '[registries.r]\\nindex=\"sparse+'$URL'\"\\n' > .cargo/config.toml && cargo generate-lockfile",
+        "mkdir -p c/.cargo c/src && cd c && touch src/lib.rs && printf '[package]\\nname=\"c\"\\nversion=\"0.1.0\"\\n[dependencies]\\nx={version=\"1\",registry=\"r\"}\\n' > Cargo.toml && printf '[registries.r]\\nindex=\"sparse+'$URL'\"\\n' > .cargo/config.toml && CARGO_NET_OFFLINE=false cargo generate-lockfile",
     ),
     ("Ruby", "ruby", "ruby -ropen-uri -e \"URI.open('$URL').read\""),
+    ("PHP", "php", "php -r \"file_get_contents('$URL');\""),
     ("Perl LWP", "lwp-request", "lwp-request $URL"),
 ];
 
 /// What a Python without the package says.
 const NOT_HERE: &str = "ModuleNotFoundError";
+/// What a client says that speaks HTTP/2 only: the handshake came as far as choosing a protocol, and no further.
+const ONLY_HTTP_2: &[&str] = &["no application protocol", "NO_APPLICATION_PROTOCOL", "missing selected ALPN"];
 
 fn is_here(name: &str) -> bool {
     std::env::var_os("PATH")
@@ -65,22 +92,31 @@ fn lesson_34_every_tool_that_is_here_trusts_the_ca() {
     let mut broken = Vec::new();
     for (tool, name, script) in TOOLS {
         // The matrix is of what is here: no tool in it is required.
-        if !is_here(name) {
-            println!("{tool:<16} not here");
-            continue;
-        }
-        let before = stage.origin.accepted();
-        let said = stage.sh(&format!("export URL={URL}; ({script}) < /dev/null"));
-        let works = stage.origin.accepted() > before;
-        if said.stderr.contains(NOT_HERE) {
-            continue;
-        }
-        println!("{tool:<16} {}", if works { "works" } else { "DOES NOT WORK" });
-        if !works {
-            broken.push(format!("{tool}: {}", said.stderr));
+        let (word, said) = if is_here(name) { tries(&stage, script) } else { ("not here", String::new()) };
+        println!("{tool:<16} {word}");
+        if word == BROKEN {
+            broken.push(format!("{tool}: {said}"));
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+const BROKEN: &str = "DOES NOT WORK";
+
+/// How one request went, and what the tool said.
+fn tries(stage: &Stage, script: &str) -> (&'static str, String) {
+    let before = stage.origin.accepted();
+    let said = stage.sh(&format!("export URL={URL}; ({script}) < /dev/null"));
+    let word = if stage.origin.accepted() > before {
+        "works"
+    } else if said.stderr.contains(NOT_HERE) {
+        "not here"
+    } else if ONLY_HTTP_2.iter().any(|words| said.stderr.contains(words)) {
+        "speaks HTTP/2 only: splice its hosts"
+    } else {
+        BROKEN
+    };
+    (word, said.stderr)
 }
 
 #[test]

@@ -40,7 +40,7 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 for module in $(cat /modules/order); do insmod /modules/$module; done
 echo nameserver 198.18.0.53 > /etc/resolv.conf
 export PATH=/bin:/usr/bin:/usr/sbin HOME=/ CURL_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
-/bin/tollgate relay --to vsock://2:5002 --capture &
+/bin/tollgate-relay --to vsock://2:5002 --capture &
 for try in 1 2 3 4 5 6 7 8 9 10; do nft list tables | busybox grep -q tollgate && break; sleep 1; done
 echo "=devices $(ls /sys/class/net | busybox tr '\n' ' ')"
 echo "=allowed $(curl -sS -m 30 https://ok.test/page)"
@@ -53,6 +53,31 @@ curl -sSN -m 60 -X POST -d '{"model":"claude-sonnet-4-5","stream":true,"messages
   -H 'content-type: application/json' -H 'x-api-key: k' https://api.anthropic.com/v1/messages |
   while read line; do [ -n "$line" ] && echo "=event $line"; done
 curl -sS -m 60 https://ok.test/big | busybox wc -c | while read n; do echo "=big $n"; done
+tollgate doctor --url https://ok.test/page --stream https://ok.test/slow; echo "=doctor $?"
+# The proxy on this kernel, with a vsock listener of its own; its guest is another network namespace, which vsock crosses.
+mkdir /native /www; echo by vsock > /www/page; busybox httpd -p 127.0.0.1:8000 -h /www
+cat > /native/user.toml <<END
+[network]
+allow = ["native.test"]
+END
+cat > /native/tollgate.toml <<END
+state_dir = "/native/state"
+[[listen]]
+address = "vsock://any:5009"
+proxy_header = true
+[policy]
+user = "/native/user.toml"
+[upstream.map]
+"native.test:80" = "127.0.0.1:8000"
+END
+tollgate serve --config /native/tollgate.toml &
+for try in 1 2 3 4 5 6 7 8 9 10; do [ -e /native/state/ledger.db ] && break; sleep 1; done
+busybox unshare -n sh -c 'tollgate-relay --to vsock://1:5009 --capture &
+  for try in 1 2 3 4 5 6 7 8 9 10; do nft list tables | busybox grep -q tollgate && break; sleep 1; done
+  echo "=native $(curl -sS -m 30 http://native.test/page)"
+  echo "=refused $(curl -sS -m 30 -o /dev/null -w "%{http_code}" http://192.0.2.1/)"'
+sleep 1
+tollgate log --json --db /native/state/ledger.db | while read -r line; do echo "=ledger $line"; done
 echo "=done"
 poweroff -f
 "#;
@@ -95,8 +120,23 @@ fn a_vm_without_a_network_card_reaches_the_allowed_and_nothing_else() {
     assert!(guest.line("event").contains("\"input_tokens\":11"));
     assert!(guest.line("event").contains("message_delta"));
     assert_eq!(guest.line("big"), BIG.to_string());
+    assert_eq!(guest.line("doctor"), "0", "every check is in order");
+    assert_eq!(guest.line("native"), "by vsock");
+    assert_eq!(guest.line("refused"), "403");
+    for (decision, path) in [("allowed", "/page"), ("denied", "/")] {
+        assert_native(&guest.line("ledger"), decision, path);
+    }
     guest.line("done");
     assert_ledger(&proxy);
+}
+
+/// A row that came in by the vsock listener, with what the relay said of its process.
+fn assert_native(row: &str, decision: &str, path: &str) {
+    let row: serde_json::Value = serde_json::from_str(row).expect("a row as JSON");
+    let word = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    assert_eq!((word("decision"), word("path")), (decision.to_owned(), path.to_owned()), "{row:#}");
+    assert_eq!(word("process_name"), "curl", "{row:#}");
+    assert!(word("listener").starts_with("vsock://") && word("listener").ends_with(":5009"), "{row:#}");
 }
 
 fn page_origin(setup: &Setup) -> Origin {
@@ -104,8 +144,16 @@ fn page_origin(setup: &Setup) -> Origin {
     let page = response(200, "", b"a page");
     Origin::tls(setup.origins.server("ok.test", Flaw::None), move |conn| {
         while let Some(head) = conn.request()? {
-            let wants_big = head.windows(4).any(|part| part == b"/big");
-            conn.send(if wants_big { &big } else { &page })?;
+            match String::from_utf8_lossy(&head).split(' ').nth(1) {
+                Some("/big") => conn.send(&big)?,
+                Some("/slow") => {
+                    let (first, last) = page.split_at(page.len() - 1);
+                    conn.send(first)?;
+                    thread::sleep(Duration::from_millis(500));
+                    conn.send(last)?;
+                }
+                _ => conn.send(&page)?,
+            }
         }
         Ok(())
     })
@@ -230,6 +278,7 @@ fn initramfs(vm: &Path, proxy: &Proxy) -> PathBuf {
     }
     let copy = |from: &Path, to: &str| fs::copy(from, root.join(to)).map(drop).expect("a file");
     copy(&vm.join("tollgate"), "bin/tollgate");
+    copy(&vm.join("tollgate-relay"), "bin/tollgate-relay");
     copy(&proxy.ca_file(), "etc/ssl/certs/ca-certificates.crt");
     fs::write(root.join("init"), INIT).expect("a writable directory");
     let script = "chmod 755 init && find . | cpio --quiet -o -H newc | gzip -1";

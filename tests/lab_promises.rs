@@ -2,7 +2,6 @@
 //! the limit and one past, who is told what when either side leaves.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 
 use tollgate::conn::{Conn, Side};
 use tollgate::lab::cuts::Cuts;
@@ -865,6 +864,33 @@ fn p1_a_splice_hands_on_the_very_bytes() {
 }
 
 #[test]
+fn p12_what_is_neither_tls_nor_http_passes_only_to_a_spliced_host_and_port() {
+    const SPLICE: &str = "[network]\ndefault = \"allow\"\nsplice = [\"a.test\"]\nports = [22, 80]\n";
+    let tunnel = |cuts: &Cuts, policy, bytes: &[u8]| {
+        let mut lab = Lab::with(world::world(policy), cuts.clone());
+        lab.guest_sends(b"CONNECT a.test:22 HTTP/1.1\r\nHost: a.test:22\r\n\r\n");
+        assert!(lab.guest.take_received().starts_with(b"HTTP/1.1 200 "));
+        lab.guest_sends(bytes);
+        lab
+    };
+    for cuts in [Cuts::Whole, Cuts::Bytes] {
+        for bytes in [&b"SSH-2.0-x comment\r\n"[..], b"\0\x01\x02", b"AAAAAAAAAAAAAAAAAAA"] {
+            let mut lab = tunnel(&cuts, SPLICE, bytes);
+            assert_eq!(lab.origin().received(), bytes);
+            lab.guest_ends(End::Fin);
+            lab.origin_ends(End::Fin);
+            assert_eq!(row(&lab).decision, Decision::Spliced);
+        }
+        let lab = tunnel(&cuts, SPLICE, b"GET / HTTP/1.1\r\nHost: b.test:22\r\n\r\n");
+        assert_eq!(told(&lab), 421, "HTTP is read and judged");
+        let unspliced = "[network]\ndefault = \"allow\"\nports = [22]\n";
+        let lab = tunnel(&cuts, unspliced, b"SSH-2.0-x\r\n");
+        assert!(lab.origins.is_empty());
+        assert_eq!(told(&lab), 400);
+    }
+}
+
+#[test]
 fn p31_a_cut_at_the_operators_word_is_one_row() {
     let mut lab = secure();
     lab.guest_sends(GET);
@@ -890,10 +916,8 @@ fn p4_an_address_without_a_name_gets_a_leaf_for_that_address() {
 
 #[test]
 fn p13_our_own_listeners_cannot_be_reached_through_us() {
-    let own = SocketAddr::from(([127, 0, 0, 1], 3128));
     let mut lab = secure();
-    lab.world.own = Arc::from([own]);
-    lab.names = Names::Mapped(own);
+    lab.reach = Reach::Own;
     lab.guest_sends(GET);
     assert_eq!(told(&lab), 403, "{}", text(&lab));
     assert!(lab.origins.is_empty());

@@ -28,9 +28,10 @@ impl Bench {
             provider: "anthropic",
             api: "anthropic.messages",
             model: Some("claude-x".into()),
-            usage: Usage { input: Some(1200), output: Some(34), ..Usage::default() },
+            usage: Usage { input: Some(1200), cache_read: Some(300), output: Some(34), ..Usage::default() },
             usage_state: UsageState::Final,
             stop_reason: Some("end_turn".into()),
+            first_token_us: Some(1500),
             cost_pico_usd: Some(12_340_000_000),
             ..Call::default()
         };
@@ -135,11 +136,32 @@ fn usage_and_sessions_add_up() {
         (priced["total"]["unpriced"].as_i64(), priced["rows"][0]["unpriced"].as_i64()),
         (Some(1), Some(1))
     );
+    let total = &usage["total"];
+    assert_eq!(
+        (total["cache_hit_share"].as_f64(), total["first_token_p50_us"].as_i64()),
+        (Some(0.25), Some(1500))
+    );
+    assert_eq!(usage["rows"][0]["first_token_p99_us"], 1500);
     let table = bench.stdout(&["usage"]);
+    assert!(table.contains("25.0%") && table.contains("1.5ms"), "{table}");
     assert!(table.contains("$0.0123") && table.contains("1_200") && table.contains("total"), "{table}");
     let sessions = bench.json(&["sessions", "--json"]);
     assert_eq!((sessions[0]["name"].as_str(), sessions[0]["requests"].as_i64()), (Some("test"), Some(2)));
     assert!(bench.stdout(&["sessions"]).contains("test"));
+    close(bench.ledger);
+}
+
+#[test]
+fn an_alias_that_came_later_prices_what_it_names() {
+    let bench = Bench::new();
+    let config = bench.place.dir.path().join("tollgate.toml");
+    fs::write(&config, "[model]\naliases = { \"claude-x\" = \"claude-sonnet-4-5\" }\n").expect("written");
+    let config = config.to_str().expect("text");
+    let priced = bench.json(&["usage", "--json", "--reprice", "--config", config]);
+    // 900 fresh at 3 $, 300 from the cache at 0.30 $, 34 out at 15 $ a million.
+    let pico = 900 * 3_000_000_i64 + 300 * 300_000 + 34 * 15_000_000;
+    assert_eq!((&priced["total"]["cost_pico_usd"], &priced["total"]["unpriced"]), (&pico.into(), &0.into()));
+    assert_eq!(priced["rows"][0]["key"], "claude-x", "the ledger keeps what was said");
     close(bench.ledger);
 }
 

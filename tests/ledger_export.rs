@@ -7,12 +7,12 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use ledger_support::{Place, close, eventually, net, send};
+use ledger_support::{Place, body, close, eventually, net, send};
 use serde_json::Value;
 use tollgate::model::usage::{Call, Usage};
 use tollgate::telemetry::event::{CallEvent, Event, HeadCopy};
-use tollgate::telemetry::export::Exporter;
 use tollgate::telemetry::export::otlp::Names;
+use tollgate::telemetry::export::{Endpoint, Exporter};
 use tollgate::telemetry::{Ledger, Sink};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -26,7 +26,7 @@ fn filled() -> (Place, Ledger, Sink) {
     head.push(b"Content-Type", b"application/json");
     head.push(b"traceparent", format!("00-{TRACE}-b7ad6b7169203331-01").as_bytes());
     (event.request_headers, event.query) = (Some(head), Some(b"a=1&key=s3cret"[..].into()));
-    event.request_preview = Some(b"{}"[..].into());
+    event.request_body = Some(body(b"{}".to_vec()));
     let call = Call {
         provider: "anthropic",
         api: "anthropic.messages",
@@ -64,7 +64,7 @@ fn har_is_one_document_with_an_entry_for_each_request() {
     let (place, ledger, sink) = filled();
     send(&sink);
     assert!(eventually(|| sink.written() == 3));
-    let har: Value = serde_json::from_str(&stdout(&place, &["har"])).expect("JSON");
+    let har: Value = serde_json::from_str(&stdout(&place, &["har", "--bodies"])).expect("JSON");
     assert_eq!(har["log"]["version"], "1.2");
     let entries = har["log"]["entries"].as_array().expect("entries");
     assert_eq!(entries.len(), 2);
@@ -185,8 +185,8 @@ fn a_live_export_sends_what_comes_and_what_is_left_at_its_end() {
     let (place, ledger, sink) = filled();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
-    let exporter =
-        Exporter::new(&place.db(), "live", &endpoint, Vec::new(), Names::Released).expect("an exporter");
+    let endpoint = Endpoint::parse(&endpoint).expect("a URL");
+    let exporter = Exporter::new(&place.db(), "live", endpoint, None, Names::Released);
     let live = exporter.spawn(Duration::from_millis(50)).expect("started");
     let spans = |(path, document): (String, Value)| {
         assert_eq!(path, "/v1/traces");

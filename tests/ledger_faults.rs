@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use ledger_support::{Place, close, eventually, net, options, send, send_many};
+use ledger_support::{Place, body, close, eventually, net, options, send, send_many};
 use rusqlite::Connection;
 use tollgate::limits::SECOND;
 use tollgate::model::usage::{Call, ToolCall, ToolResult};
@@ -348,7 +348,7 @@ fn p36_secrets_are_in_no_file_at_any_time() {
     event.request_headers = Some(head.clone());
     event.response_headers = Some(head);
     event.query = Some(format!("key={secret}&a=1&sig={secret}").into_bytes().into());
-    event.request_preview = Some(format!(r#"{{"password":"{secret}"}}"#).into_bytes().into());
+    event.request_body = Some(body(format!(r#"{{"password":"{secret}"}}"#).into_bytes()));
     sink.try_send(Event::Net(Box::new(event))).expect("room");
     assert!(eventually(|| sink.written() == 1));
     let holds = |bytes: &[u8]| memchr::memmem::find(bytes, secret.as_bytes()).is_some();
@@ -383,7 +383,7 @@ fn a_polling_reader_does_not_make_the_log_grow() {
         let mut largest = 0;
         for n in 0..60_000 {
             let mut event = net(sink.next_exchange_id());
-            event.request_preview = Some(vec![b'a'; 1000].into());
+            event.request_body = Some(body(vec![b'a'; 1000]));
             while let Err(Full(_)) = sink.try_send(Event::Net(Box::new(event.clone()))) {
                 std::thread::sleep(Duration::from_millis(5));
             }
@@ -407,7 +407,7 @@ fn old_rows_are_forgotten_by_age_and_the_space_comes_back() {
     for n in 0..3000 {
         let mut event = net(sink.next_exchange_id());
         event.started_at = if n < 2500 { 1_000_000 } else { i64::MAX / 2 };
-        event.request_preview = Some(vec![b'a'; 2000].into());
+        event.request_body = Some(body(vec![b'a'; 2000]));
         sink.try_send(Event::Net(Box::new(event))).expect("room");
     }
     close(ledger);
@@ -431,7 +431,7 @@ fn the_oldest_rows_are_forgotten_when_the_file_is_too_large() {
     let sink = ledger.sender();
     for _ in 0..5000 {
         let mut event = net(sink.next_exchange_id());
-        event.request_preview = Some(vec![b'a'; 2000].into());
+        event.request_body = Some(body(vec![b'a'; 2000]));
         sink.try_send(Event::Net(Box::new(event))).expect("room");
     }
     let newest = send(&sink) as i64;
@@ -479,7 +479,7 @@ fn fill_a_disk() {
     while sink.trouble() != Trouble::DiskFull {
         assert!(sent < 10_000, "the disk never fills");
         let mut event = net(sink.next_exchange_id());
-        event.request_preview = Some(vec![b'a'; 2000].into());
+        event.request_body = Some(body(vec![b'a'; 2000]));
         sink.try_send(Event::Net(Box::new(event))).expect("room");
         sent += 1;
         std::thread::sleep(Duration::from_millis(1));

@@ -160,7 +160,7 @@ fn p23_no_origin_that_does_not_read_grows_the_process() {
     done.open();
 }
 
-/// A tunnel that the policy splices, begun with bytes that are no TLS.
+/// A tunnel that the policy splices, begun with a ClientHello.
 fn tunnel(at: SocketAddr, host: &str) -> TcpStream {
     use std::io::Read as _;
     let mut socket = TcpStream::connect(at).expect("a listening proxy");
@@ -168,8 +168,18 @@ fn tunnel(at: SocketAddr, host: &str) -> TcpStream {
     let mut answer = [0; 39];
     socket.read_exact(&mut answer).expect("an answer");
     assert!(answer.starts_with(b"HTTP/1.1 200 "));
-    socket.write_all(b"\0begun").expect("a reading proxy");
+    socket.write_all(&client_hello()).expect("a reading proxy");
     socket
+}
+
+/// The least that is a ClientHello (RFC 8446 §4.1.2): one cipher suite, TLS 1.3, no server name.
+fn client_hello() -> Vec<u8> {
+    let mut body = vec![3, 3];
+    body.extend_from_slice(&[0x42; 32]); // random
+    body.extend_from_slice(&[0, 0, 2, 0x13, 1, 1, 0]); // no session, TLS_AES_128_GCM_SHA256, no compression
+    body.extend_from_slice(&[0, 7, 0, 43, 0, 3, 2, 3, 4]); // supported_versions
+    let length = body.len() as u8;
+    [&[22, 3, 1, 0, length + 4, 1, 0, 0, length], &body[..]].concat()
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tollgate::config::file::Text;
 use tollgate::config::policy::from_text;
 use tollgate::config::{self, ConfigError, Overrides, Settings};
+use tollgate::model::detect::PROVIDERS;
 
 const TOLLGATE: &str = include_str!("../config/tollgate.toml");
 const USER: &str = include_str!("../config/user.example.toml");
@@ -131,6 +132,15 @@ fn the_command_line_beats_the_file() {
 }
 
 #[test]
+fn an_extra_host_may_be_of_any_provider_that_the_ledger_knows() {
+    let hosts = |text: &str| parse(&format!("[model.hosts]\n{text}")).expect(text).model.hosts;
+    for provider in PROVIDERS {
+        assert_eq!(hosts(&format!("\"llm.test\" = \"{provider}\"")), [("llm.test".to_owned(), *provider)]);
+    }
+    assert_eq!(hosts("\"*.gw.test\" = \"vertex\""), [("*.gw.test".to_owned(), "google")]);
+}
+
+#[test]
 fn mistakes_name_their_place_and_what_to_do() {
     for (text, place, words) in [
         ("[timeouts]\nhello = 10\n", "2:9", "a duration with its unit"),
@@ -157,5 +167,31 @@ fn mistakes_name_their_place_and_what_to_do() {
         let place = format!("/etc/tollgate/tollgate.toml:{place}");
         assert!(error.place.starts_with(&place), "{text}: {error}");
         assert!(error.to_string().contains(words), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_collector_that_cannot_be_reached_like_that_is_refused_with_its_place() {
+    for (line, text) in [
+        (2, "[telemetry.otlp]\nendpoint = \"ftp://x\""),
+        (2, "[telemetry.otlp]\nendpoint = \"https://user@x\""),
+        (2, "[telemetry.otlp]\nendpoint = \"http://\""),
+        (4, "[telemetry.otlp]\nendpoint = \"http://x\"\n[telemetry.otlp.headers]\na = \"b\\r\\nc: d\""),
+    ] {
+        let error = parse(text).expect_err(text).to_string();
+        assert!(error.contains(&format!("tollgate.toml:{line}")), "{error}");
+    }
+    assert!(parse("[telemetry.otlp]\nendpoint = \"https://collector.test/otlp\"").is_ok());
+}
+
+#[test]
+fn bodies_are_bounded_in_the_configuration_too() {
+    let telemetry =
+        parse("[telemetry]\nbodies = \"full\"\nfull_limit = \"1KiB\"").expect("settings").telemetry;
+    assert_eq!(telemetry.kept_of_bodies(), 4 << 10, "no less than a preview");
+    for key in
+        ["preview_limit = \"65KiB\"", "full_limit = \"2MiB\"", "preview_limit = \"0B\"", "full_limit = 5"]
+    {
+        assert!(parse(&format!("[telemetry]\n{key}")).is_err(), "{key}");
     }
 }

@@ -108,6 +108,10 @@ const MISTAKES: &[(&str, &str)] = &[
         "user.toml:4:12: \"127.0.0.1:1\" has no scheme; write tcp://127.0.0.1:1",
     ),
     (
+        "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nlistener = \"tcp://127.0.0.1:0\"",
+        "user.toml:4:12: \"tcp://127.0.0.1:0\" can never match: the system chooses the port that requests come in at; give the listener a port of its own, and name that",
+    ),
+    (
         "[[http]]\nhost = \"a.test\"\naction = \"deny\"\nreason = \"a\\r\\nb\"",
         "user.toml:4:10: these words are empty or have control characters in them",
     ),
@@ -147,6 +151,11 @@ fn a_rule_that_an_earlier_one_leaves_nothing_is_refused() {
         (("a.test", "paths = [\"/x/**\"]"), ("a.test", "paths = [\"/x/y\"]"), true),
         (("a.test", "paths = [\"/x/**\", \"/z\"]"), ("a.test", "paths = [\"/z\", \"/x\"]"), true),
         (("a.test", "paths = [\"/**\"]"), ("a.test", "paths = [\"/x/*\"]"), true),
+        (("a.test", "paths = [\"/x/*\"]"), ("a.test", "paths = [\"/x/y\"]"), true),
+        (("a.test", "paths = [\"/*/y\", \"/z\"]"), ("a.test", "paths = [\"/z\", \"/x/y\"]"), true),
+        (("*.test", "paths = [\"/**/secret\"]"), ("a.test", "paths = [\"/x/secret\"]"), true),
+        (("a.test", "paths = [\"/x/*\"]"), ("a.test", "paths = [\"/x/y\", \"/x/y/z\"]"), false),
+        (("a.test", "paths = [\"/x/y\"]"), ("a.test", "paths = [\"/x/*\"]"), false),
         (("a.test", "methods = [\"write\"]"), ("a.test", "methods = [\"POST\"]"), true),
         (("a.test", "port = [80, 443]"), ("a.test", "port = 443"), true),
         (("a.test", "methods = [\"GET\"]"), ("a.test", ""), false),

@@ -1,5 +1,6 @@
 //! A coded body decodes to the same bytes and the same error in one piece and in small ones; how much of it came out
-//! before an error may differ. The first byte chooses the coding.
+//! before an error may differ, and whether Brotli's memory was ever over its bound, which is looked at between pieces.
+//! The first byte chooses the coding.
 #![no_main]
 
 use std::ops::ControlFlow;
@@ -28,7 +29,12 @@ fuzz_target!(|bytes: &[u8]| {
     let value = VALUES[usize::from(*choice) % VALUES.len()];
     let (whole, outcome) = decode(value, body, usize::MAX);
     let (cut, cut_outcome) = decode(value, body, 1 + usize::from(*choice) / 32);
-    assert_eq!(outcome, cut_outcome);
-    let common = if outcome.is_ok() { whole.len().max(cut.len()) } else { whole.len().min(cut.len()) };
+    let bounded = [outcome, cut_outcome].contains(&Err(CodingError::WindowTooLarge)) && value == b"br";
+    assert!(outcome == cut_outcome || bounded, "whole: {outcome:?}, cut: {cut_outcome:?}");
+    let common = if outcome.is_ok() && cut_outcome.is_ok() {
+        whole.len().max(cut.len())
+    } else {
+        whole.len().min(cut.len())
+    };
     assert_eq!(whole.get(..common), cut.get(..common));
 });

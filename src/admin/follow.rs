@@ -6,7 +6,7 @@
 //!
 //! A follower costs a look at a counter ten times a second; the ledger is read when that has moved.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
@@ -22,6 +22,8 @@ const FOLLOWERS: usize = 8;
 const LOOK: Duration = Duration::from_millis(100);
 /// Looks between two readings for whoever wants the newest rows only: reading them means reading a whole commit.
 const PAGED: u32 = 5;
+/// Bytes from which on rows are sent before more are read.
+const BATCH: usize = 1 << 20;
 /// Looks after which the ledger is read all the same: another process may write to it.
 const ANYWAY: u32 = 10;
 /// Looks without a row after which a comment shows that both sides are there.
@@ -84,37 +86,62 @@ impl Follow {
         }
         let reader = state.reader().map_err(|error| failed(&error))?;
         let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
-        let range = Range { newest, after: self.wanted.after.unwrap_or_default(), limit: None };
-        let at = if newest.is_some() { self.rows(&reader, range, out)?.max(end) } else { end };
-        out.write_all(format!("id: {at}\n\n").as_bytes())?;
+        if newest.is_none() {
+            out.write_all(place(end).as_bytes())?;
+            return Ok(end);
+        }
+        let batch = self.batch(&reader, self.wanted.after.unwrap_or_default())?;
+        let at = batch.at.max(end);
+        out.write_all((batch.text + &place(at)).as_bytes())?;
         Ok(at)
     }
 
     /// Sends rows behind `at`. A ledger that cannot be read now is tried again at the next look.
-    fn send(&self, state: &State, at: Position, out: &mut impl Write) -> io::Result<Position> {
+    fn send(&self, state: &State, mut at: Position, out: &mut impl Write) -> io::Result<Position> {
         let Ok(reader) = state.reader() else { return Ok(at) };
-        // What is there before the rows are read will have been read: rows that the filter left out are not read again.
-        let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
-        let range = Range { after: at, newest: self.wanted.newest, limit: None };
-        let last = self.rows(&reader, range, out)?;
-        let next = last.max(end);
-        if last > at {
-            out.write_all(format!("id: {next}\n\n").as_bytes())?;
+        loop {
+            // What is there before the rows are read will have been read: rows that the filter left out are not read
+            // again.
+            let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
+            at = at.within(end);
+            let batch = self.batch(&reader, at)?;
+            if batch.text.is_empty() {
+                return Ok(at.max(end));
+            }
+            at = if batch.whole { batch.at.max(end) } else { batch.at };
+            out.write_all((batch.text + &place(at)).as_bytes())?;
+            if batch.whole {
+                return Ok(at);
+            }
         }
-        Ok(next.max(at))
     }
 
-    fn rows(&self, reader: &Reader, range: Range, out: &mut impl Write) -> io::Result<Position> {
-        let mut outcome = Ok(());
-        let mut out = BufWriter::new(out);
+    /// Reads rows before any is written, so that a peer that is slow to take them holds no snapshot of the ledger.
+    fn batch(&self, reader: &Reader, after: Position) -> io::Result<Batch> {
+        let range = Range { after, newest: self.wanted.newest, limit: None, bodies: self.wanted.bodies };
+        let mut batch = Batch { text: String::new(), at: after, whole: true };
         let at = reader.rows(self.wanted.source, &self.wanted.filter, range, |record| {
-            outcome = out.write_all(format!("event: row\ndata: {}\n\n", record.to_json()).as_bytes());
-            outcome.is_ok()
+            batch.text.extend(["event: row\ndata: ", &record.to_json(), "\n\n"]);
+            batch.whole = range.newest.is_some() || batch.text.len() < BATCH;
+            batch.whole
         });
-        outcome?;
-        out.flush()?;
-        at.map_err(|error| failed(&error))
+        batch.at = at.map_err(|error| failed(&error))?;
+        Ok(batch)
     }
+}
+
+/// Rows as they are sent at once.
+struct Batch {
+    text: String,
+    /// The place behind them.
+    at: Position,
+    /// There were no more.
+    whole: bool,
+}
+
+/// From where a follower goes on that lost its connection.
+fn place(at: Position) -> String {
+    format!("id: {at}\n\n")
 }
 
 fn failed(error: &QueryError) -> io::Error {

@@ -10,6 +10,8 @@ use crate::telemetry::query::{Filter, Position, Range, Reader, Source};
 const LIMIT: (usize, usize) = (100, 1000);
 /// The newest rows that can be asked for; they are held in memory.
 const NEWEST: usize = 500;
+/// The same with bodies.
+const NEWEST_BODIES: usize = 20;
 /// A page ends after the row that takes it past this, in bytes.
 const PAGE: usize = 4 << 20;
 
@@ -26,6 +28,8 @@ pub(super) struct Wanted {
     /// Only rows after this place.
     pub(super) after: Option<Position>,
     pub(super) newest: Option<usize>,
+    /// With bodies, as far as they are kept.
+    pub(super) bodies: bool,
     limit: usize,
 }
 
@@ -39,11 +43,14 @@ pub(super) fn rows(
 ) -> Result<Rows, Response> {
     let reader = state.reader().map_err(|error| unreadable(&error))?;
     let follow = params.switch("follow")?;
+    let bodies = source == Source::Events && params.switch("bodies")?;
+    let most = if bodies { NEWEST_BODIES } else { NEWEST };
     let wanted = Wanted {
         source,
         filter: params.filter(&reader, &state.session)?,
         after: params.parse("after")?.or(last_event_id.and_then(|id| id.parse().ok())),
-        newest: params.count("newest", NEWEST)?,
+        newest: params.count("newest", most)?,
+        bodies,
         limit: params.count("limit", LIMIT.1)?.unwrap_or(LIMIT.0),
     };
     params.finish()?;
@@ -59,7 +66,8 @@ fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
     let mut body = format!("{{\"{}\":[", word(wanted.source));
     let empty = body.len();
     let limit = wanted.newest.is_none().then_some(wanted.limit);
-    let range = Range { after: wanted.after.unwrap_or_default(), newest: wanted.newest, limit };
+    let after = wanted.after.unwrap_or_default();
+    let range = Range { after, newest: wanted.newest, limit, bodies: wanted.bodies };
     let each = |record: &crate::telemetry::query::Record| {
         if body.len() > empty {
             body.push(',');

@@ -26,6 +26,9 @@ const SYSTEM_FILES: [&str; 5] = [
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
+/// The name of the bundle in the state directory.
+pub const FILE: &str = "bundle.crt";
+
 /// The files that hold a distribution's roots, whether they are here or not.
 pub fn system_files() -> impl Iterator<Item = &'static str> {
     SYSTEM_FILES.into_iter()
@@ -78,7 +81,7 @@ impl Bundle {
 pub fn write(state_dir: &Path, ca_pem: &str) -> Result<(PathBuf, Bundle), CertError> {
     let mut bundle = Bundle::system();
     bundle.add(ca_pem);
-    let path = state_dir.join("bundle.crt");
+    let path = state_dir.join(FILE);
     file::write_if_changed(&path, bundle.as_str().as_bytes(), file::PUBLIC)?;
     Ok((path, bundle))
 }

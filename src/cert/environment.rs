@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::{Bundle, CertError, facts, file, truststore};
 
 /// Variables that name a PEM file, and who listens to them.
-const PEM_FILE: [&str; 12] = [
+/// Variables that name a PEM file, and who reads them.
+pub const PEM_FILE: [&str; 12] = [
     "SSL_CERT_FILE",                    // OpenSSL, Go, rustls-native-certs, Ruby, PHP
     "CURL_CA_BUNDLE",                   // curl, requests
     "REQUESTS_CA_BUNDLE",               // Python requests

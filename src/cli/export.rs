@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use super::Failure;
 use super::reading::{Filters, Where, line, said, unreadable};
-use crate::config::units;
+use crate::config::{Upstream, units};
+use crate::service;
 use crate::telemetry::export::otlp::Names;
-use crate::telemetry::export::{Exporter, har, save};
+use crate::telemetry::export::{Endpoint, har, save};
 use crate::telemetry::query::{Filter, Position, Range, Reader, Source};
+use crate::telemetry::text::printable_json;
 
 /// Export the ledger: HAR for network panels, JSON lines, OTLP for collectors.
 #[derive(clap::Args, Debug)]
@@ -43,6 +45,9 @@ pub struct Args {
     /// otlp: names of attributes: those of semantic conventions 1.37 to 1.41, or the latest with cached and reasoning tokens.
     #[arg(long, value_enum, default_value_t = Semconv::Released)]
     semconv: Semconv,
+    /// har and jsonl: with bodies, as far as the ledger keeps them.
+    #[arg(long)]
+    bodies: bool,
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
@@ -89,7 +94,7 @@ fn har(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
     let at = rows(args, reader, filter, Source::Events, |record| {
         let Some(entry) = har::entry(record) else { return true };
         let separator = if std::mem::take(&mut first) { "" } else { "," };
-        outcome = line(&mut out, &format!("{separator}{entry}"));
+        outcome = line(&mut out, &printable_json(format!("{separator}{entry}")));
         matches!(outcome, Ok(true))
     })?;
     goes_on = outcome?;
@@ -128,7 +133,7 @@ fn rows(
 ) -> Result<Position, Failure> {
     let cursor =
         args.cursor.as_deref().map(|name| reader.cursor(name, source)).transpose().map_err(unreadable)?;
-    let range = Range { after: cursor.unwrap_or_default(), ..Range::default() };
+    let range = Range { after: cursor.unwrap_or_default(), bodies: args.bodies, ..Range::default() };
     reader.rows(source, filter, range, each).map_err(unreadable)
 }
 
@@ -141,12 +146,7 @@ fn otlp(args: &Args) -> Result<(), Failure> {
     let Some(endpoint) = &args.endpoint else {
         return Err(Failure::usage("export otlp needs --endpoint, for example http://127.0.0.1:4318"));
     };
-    let headers = args.header.iter().map(|field| {
-        let (name, value) = field.split_once('=')?;
-        Some((name.to_owned(), value.to_owned()))
-    });
-    let headers =
-        headers.collect::<Option<Vec<_>>>().ok_or_else(|| Failure::usage("--header is NAME=VALUE"))?;
+    let endpoint = with_headers(endpoint, &args.header)?;
     let every = match args.follow.as_deref().map(units::duration) {
         Some(None) => return Err(Failure::usage("--follow takes a duration such as 5s")),
         every => every.flatten().map(Duration::from_micros),
@@ -154,8 +154,9 @@ fn otlp(args: &Args) -> Result<(), Failure> {
     let names = if args.semconv == Semconv::Latest { Names::Latest } else { Names::Released };
     let cursor = args.cursor.as_deref().unwrap_or("otlp");
     args.place.open()?;
-    let exporter = Exporter::new(&args.place.path()?, cursor, endpoint, headers, names)
-        .map_err(|error| Failure::usage(error.to_string()))?;
+    let upstream = if endpoint.is_secure() { args.place.settings()?.upstream } else { Upstream::default() };
+    let exporter = service::exporter(&upstream, &args.place.path()?, cursor, endpoint, names)
+        .map_err(|error| Failure::failed(error.to_string()))?;
     let mut sent = 0;
     loop {
         match (exporter.send(), every) {
@@ -171,4 +172,13 @@ fn otlp(args: &Args) -> Result<(), Failure> {
     }
     eprintln!("sent {sent} rows");
     Ok(())
+}
+
+fn with_headers(url: &str, headers: &[String]) -> Result<Endpoint, Failure> {
+    let mut endpoint = Endpoint::parse(url).map_err(Failure::usage)?;
+    for field in headers {
+        let (name, value) = field.split_once('=').ok_or_else(|| Failure::usage("--header is NAME=VALUE"))?;
+        endpoint = endpoint.with_header(name, value).map_err(Failure::usage)?;
+    }
+    Ok(endpoint)
 }

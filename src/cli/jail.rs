@@ -90,7 +90,7 @@ fn furnish(plan: &Plan, sockets: &str) -> Result<Environment, Failure> {
     let mut roots = Bundle::system();
     roots.add(&ca_pem);
     let public = mounts::fresh_run(runtime_dir(plan))?;
-    let path = public.join("bundle.crt");
+    let path = public.join(bundle::FILE);
     bundle::write_to(&path, &roots)?;
     let source = Source { path: &path, bundle: &roots, ca_pem: &ca_pem };
     let found = environment::prepare(&public.join("trust"), source, &|name| env::var_os(name))?;
@@ -98,6 +98,7 @@ fn furnish(plan: &Plan, sockets: &str) -> Result<Environment, Failure> {
     mounts::roots(&path, bundle::system_files())?;
     let hidden = plan.hidden.iter().map(PathBuf::as_path).chain([plan.state_dir.as_path()]);
     mounts::hide(&hidden.collect::<Vec<&Path>>())?;
+    mounts::seal(&plan.sealed)?;
     mounts::hide_sockets(sockets)?;
     mounts::hide_disks()?;
     Ok(found)

@@ -10,6 +10,7 @@ use super::Failure;
 use super::reading::{Filters, Where, line, said, unreadable};
 use super::table::{Column, Table, bytes, count, duration, left, right, time, usd};
 use crate::telemetry::query::{Filter, Position, Range, Reader, Record, Source};
+use crate::telemetry::text::printable;
 
 /// Show what the ledger holds: requests, model calls, tools, errors, look-ups.
 ///
@@ -22,12 +23,15 @@ Examples:
   tollgate log -n 20 --follow                     the last 20, then new ones as they end
   tollgate log --decision denied --since 1h       what was refused in the last hour
   tollgate log calls --model 'claude-*' --json    model calls as JSON, one object a line
+  tollgate log --bodies -n 5                      the last 5 with what was sent and answered
   tollgate log backup copy.db                     a consistent copy, also while the proxy runs
 
 JSON: one object a line, with the columns of the table as keys; absent values are null. Times are Unix microseconds,
 durations microseconds, sizes bytes, money 1e-12 USD. `events` are rows of net_events; `calls` rows of model_calls with
 host, method, path, status, decision and process of their exchange, and the lists tool_calls and tool_results; `tools`
-are tool calls and tool results in the order in which they passed; `errors` rows of upstream_errors; `dns` of dns_events.")]
+are tool calls and tool results in the order in which they passed; `errors` rows of upstream_errors; `dns` of dns_events. With --bodies, events
+have request_body and response_body (text, secrets hashed; null where nothing is kept), and request_cut and response_cut:
+0 where the body is whole.")]
 pub struct Args {
     /// What to show, or `backup`.
     #[arg(value_enum, default_value_t = What::Events)]
@@ -44,6 +48,9 @@ pub struct Args {
     /// Only the newest N rows.
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<usize>,
+    /// With bodies, as far as the ledger keeps them (`[telemetry] bodies`); for `events`.
+    #[arg(long)]
+    bodies: bool,
     #[command(flatten)]
     filters: Filters,
     #[command(flatten)]
@@ -89,15 +96,35 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if !printer.head()? {
         return Ok(());
     }
-    let mut range = Range { newest: args.limit, ..Range::default() };
-    while let Some(after) = printer.rows(&reader, &filter, range)? {
-        if !args.follow {
-            return Ok(());
-        }
-        range = Range { after, ..Range::default() };
-        thread::sleep(POLL);
+    if args.bodies && view.source != Source::Events {
+        return Err(Failure::usage("--bodies is for `log events`"));
     }
-    Ok(())
+    let range = Range { newest: args.limit, bodies: args.bodies, ..Range::default() };
+    match printer.rows(&reader, &filter, range)? {
+        Some(after) if args.follow => {
+            follow(args, &mut printer, &filter, Range { after, newest: None, ..range })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Goes on until nobody reads. The file is opened anew each time: the proxy may have set it aside or made it again.
+fn follow(
+    args: &Args,
+    printer: &mut Printer<impl Write>,
+    filter: &Filter,
+    mut range: Range,
+) -> Result<(), Failure> {
+    let path = args.place.path()?;
+    loop {
+        thread::sleep(POLL);
+        let Ok(reader) = Reader::open(&path) else { continue };
+        range.after = range.after.within(reader.end(printer.view.source).map_err(unreadable)?);
+        match printer.rows(&reader, filter, range)? {
+            Some(after) => range.after = after,
+            None => return Ok(()),
+        }
+    }
 }
 
 fn backup(reader: &Reader, file: &std::path::Path) -> Result<(), Failure> {
@@ -120,9 +147,11 @@ impl<W: Write> Printer<W> {
     fn rows(&mut self, reader: &Reader, filter: &Filter, range: Range) -> Result<Option<Position>, Failure> {
         let mut outcome = Ok(true);
         let at = reader.rows(self.view.source, filter, range, |record| {
-            let text =
-                self.table.as_ref().map_or_else(|| record.to_json(), |t| t.row(&(self.view.cells)(record)));
-            outcome = line(&mut self.out, &text);
+            outcome = match &self.table {
+                None => line(&mut self.out, &record.to_json()),
+                Some(table) => line(&mut self.out, &table.row(&(self.view.cells)(record)))
+                    .and_then(|goes_on| Ok(goes_on && bodies(&mut self.out, record)?)),
+            };
             matches!(outcome, Ok(true))
         });
         let at = at.map_err(unreadable)?;
@@ -130,11 +159,27 @@ impl<W: Write> Printer<W> {
     }
 }
 
+/// The bodies of a request line by line, those that came back after those that went out.
+fn bodies(out: &mut impl Write, record: &Record) -> Result<bool, Failure> {
+    for (column, cut, mark) in [("request_body", "request_cut", '>'), ("response_body", "response_cut", '<')]
+    {
+        let Some(body) = record.bytes(column) else { continue };
+        let text = String::from_utf8_lossy(body);
+        let end = (record.int(cut) == Some(1)).then_some("[cut]");
+        for text in text.lines().chain(end) {
+            if !line(out, &format!("  {mark} {}", printable(text)))? {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
 /// How rows of one source look in a table.
-struct View {
-    source: Source,
-    columns: &'static [Column],
-    cells: for<'r> fn(&'r Record) -> Vec<Cow<'r, str>>,
+pub(super) struct View {
+    pub(super) source: Source,
+    pub(super) columns: &'static [Column],
+    pub(super) cells: for<'r> fn(&'r Record) -> Vec<Cow<'r, str>>,
 }
 
 impl View {
@@ -144,7 +189,7 @@ impl View {
 }
 
 /// The first of the columns that says something.
-fn first<'r>(record: &'r Record, columns: &[&str]) -> Cow<'r, str> {
+pub(super) fn first<'r>(record: &'r Record, columns: &[&str]) -> Cow<'r, str> {
     columns.iter().map(|column| record.text(column)).find(|text| !text.is_empty()).unwrap_or("-").into()
 }
 
@@ -152,7 +197,7 @@ fn number<'r>(record: &Record, column: &str) -> Cow<'r, str> {
     record.int(column).map_or(Cow::Borrowed("-"), |number| Cow::Owned(number.to_string()))
 }
 
-const EVENTS: View = View {
+pub(super) const EVENTS: View = View {
     source: Source::Events,
     columns: &[
         left("TIME (UTC)", 14),
@@ -181,7 +226,7 @@ const EVENTS: View = View {
 };
 
 /// Where the request went and, unless all was well, what stood in its way.
-fn what(record: &Record) -> String {
+pub(super) fn what(record: &Record) -> String {
     let port = match (record.int("port"), record.text("scheme")) {
         (None, _) | (Some(443), "https" | "wss" | "tls") | (Some(80), "http" | "ws") => String::new(),
         (Some(port), _) => format!(":{port}"),
@@ -198,7 +243,7 @@ fn what(record: &Record) -> String {
     out
 }
 
-const CALLS: View = View {
+pub(super) const CALLS: View = View {
     source: Source::Calls,
     columns: &[
         left("TIME (UTC)", 14),

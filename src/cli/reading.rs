@@ -3,9 +3,12 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
+use serde::Serialize;
+
 use super::Failure;
 use crate::config::{self, Overrides, Settings};
 use crate::telemetry::query::{Filter, Pattern, QueryError, Reader, StatusRange};
+use crate::telemetry::text::printable_json;
 
 /// Which ledger is read.
 #[derive(clap::Args, Debug)]
@@ -114,6 +117,11 @@ pub fn unreadable(error: QueryError) -> Failure {
         QueryError::NoSuchFilter(_) => Failure::usage(error.to_string()),
         error => Failure::failed(format!("reading the ledger: {error}")),
     }
+}
+
+/// A document for programs, which a person may look at too.
+pub fn document(value: &impl Serialize) -> String {
+    printable_json(serde_json::to_string_pretty(value).expect("texts and numbers have a JSON form"))
 }
 
 /// Writes one line to stdout; false when nobody reads any more.

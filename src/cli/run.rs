@@ -3,10 +3,12 @@
 //! The proxy runs in this process, the jail in its children. The capture is proved before the proxy takes the socket
 //! over from the probe's witness, and the command starts after that; nothing of ours goes to standard output.
 
+mod status;
 mod summary;
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use crate::guest::jail::{self, Plan, User, supervise};
 use crate::guest::probe::{Ready, Witness};
 use crate::reactor::wall_clock;
 use crate::service::{Identity, Service};
+use status::Show;
 use summary::Summary;
 
 /// Run a command whose every connection is captured, judged and recorded
@@ -35,8 +38,9 @@ use summary::Summary;
 /// and exit code. Works without privilege where the kernel allows user namespaces. The capture is proved before the
 /// command starts; otherwise it does not start.
 ///
-/// A command that runs as root keeps root's access to this machine's files, and could leave something in them that
-/// runs outside of the jail later: as root, name an ordinary user with --user.
+/// A command that root starts runs as root unless --user names somebody else. It has no right over the kernel, other
+/// processes, disks or networks, but keeps root's access to this machine's files, and could leave something in them
+/// that runs outside of the jail later; a notice says so.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -64,6 +68,9 @@ pub struct Args {
     /// Write the summary to this file as one JSON document
     #[arg(long, value_name = "FILE")]
     json_summary: Option<PathBuf>,
+    /// Where a terminal shows requests, denials, tokens and cost while the command runs
+    #[arg(long, value_enum, default_value_t = Show::Title)]
+    status: Show,
     /// Say nothing but errors
     #[arg(long, short)]
     quiet: bool,
@@ -82,6 +89,10 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut settings = settings(args)?;
     let user = args.user.as_deref().map(find_user).transpose()?;
+    if !args.quiet {
+        root_notice(user.as_ref());
+    }
+    let report = args.json_summary.as_deref().map(writable).transpose()?;
     prepare_state(&settings)?;
     let session = SessionDir::make(&settings.state_dir)?;
     let socket = session.path.join("guest.sock");
@@ -90,6 +101,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         token: token()?,
         open_files: open_files()?,
         hidden: hidden(&settings),
+        sealed: sealed(&settings, args.config.as_deref()),
         state_dir: settings.state_dir.clone(),
         host_network: jail::network(),
         caller: (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
@@ -109,9 +121,9 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         Failure::failed(error.to_string())
     })?;
     ready.go().map_err(failed("the jail"))?;
-    let mut summary = Summary::new(&service, args.quiet);
+    let mut summary = Summary::new(&service, args.quiet, args.status);
     let code = attend(&mut jailed, &mut signals, &mut summary)?;
-    finish(service, &summary, args)?;
+    finish(service, &mut summary, report)?;
     Ok(ExitCode::from(code))
 }
 
@@ -159,6 +171,24 @@ fn hidden(settings: &Settings) -> Vec<PathBuf> {
     let token = settings.admin.as_ref().map(|admin| admin.token_file.clone());
     let all = std::iter::once(db).chain(beside).chain(token);
     all.filter(|path| !path.starts_with(&settings.state_dir)).collect()
+}
+
+/// What the next run reads, which this one's command must not write.
+fn sealed(settings: &Settings, config: Option<&Path>) -> Vec<PathBuf> {
+    let policies = [settings.policy.user.as_deref(), settings.policy.corp.as_deref()];
+    let all = policies.into_iter().chain([config]).flatten();
+    all.filter_map(|file| std::path::absolute(file).ok()).collect()
+}
+
+/// Who runs a command as root should know that they do. `--user root` says so, and is not told.
+fn root_notice(user: Option<&User>) {
+    if user.is_none() && nix::unistd::geteuid().is_root() {
+        let whom = std::env::var("SUDO_USER").unwrap_or_else(|_| "NAME".to_owned());
+        notice(&format!(
+            "the command runs as root, with root's access to this machine's files; --user {whom} runs it as an \
+             ordinary user"
+        ));
+    }
 }
 
 fn find_user(name: &str) -> Result<User, Failure> {
@@ -271,12 +301,18 @@ fn pass_on(signals: &mut Signals, jailed: &Child) {
     }
 }
 
-fn finish(service: Service, summary: &Summary, args: &Args) -> Result<(), Failure> {
+/// Opened before the proxy is confined to its own files, and before anything runs whose summary would be lost.
+fn writable(path: &Path) -> Result<File, Failure> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
+    opened.map_err(failed(&path.display().to_string()))
+}
+
+fn finish(service: Service, summary: &mut Summary, report: Option<File>) -> Result<(), Failure> {
     service.cut();
     service.finish().map_err(|error| Failure::failed(error.to_string()))?;
     let text = summary.finish()?;
-    if let Some(file) = &args.json_summary {
-        fs::write(file, text).map_err(failed(&file.display().to_string()))?;
+    if let Some(mut report) = report {
+        report.write_all(text.as_bytes()).map_err(failed("--json-summary"))?;
     }
     Ok(())
 }

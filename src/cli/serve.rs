@@ -59,6 +59,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("cannot take signals: {error}")))?;
     let service = Service::start(settings, Identity { name, command: None }, &mut notice)
         .map_err(|error| Failure::failed(error.to_string()))?;
+    if let Some(confinement) = service.confinement().filter(|confinement| confinement.is_whole()) {
+        notice(&format!("confined: {confinement}"));
+    }
     for address in service.listening() {
         println!("listening on {address}");
     }

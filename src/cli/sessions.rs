@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::stdout;
 
 use super::Failure;
-use super::reading::{Where, line, unreadable};
+use super::reading::{Where, document, line, unreadable};
 use super::table::{Column, Table, count, left, right, time, usd};
 use crate::telemetry::query::SessionTotals;
 
@@ -41,8 +41,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let sessions = args.place.open()?.sessions().map_err(unreadable)?;
     let mut out = stdout().lock();
     if args.json {
-        let text = serde_json::to_string_pretty(&sessions).expect("texts and numbers have a JSON form");
-        return line(&mut out, &text).map(drop);
+        return line(&mut out, &document(&sessions)).map(drop);
     }
     let table = Table::for_stdout(COLUMNS);
     let rows = sessions.iter().map(|session| table.row(&cells(session)));

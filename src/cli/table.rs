@@ -51,6 +51,11 @@ impl Table {
         Self { columns, line }
     }
 
+    /// For lines of so many characters.
+    pub fn of_width(columns: &'static [Column], line: Option<usize>) -> Self {
+        Self { columns, line }
+    }
+
     /// The line of titles.
     pub fn head(&self) -> String {
         let titles: Vec<_> = self.columns.iter().map(|column| Cow::Borrowed(column.title)).collect();

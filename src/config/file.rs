@@ -85,7 +85,10 @@ impl Spot<'_> {
 fn unreadable(name: String, error: &io::Error) -> ConfigError {
     let help = match error.kind() {
         io::ErrorKind::NotFound => "create it, or correct the path that names it",
-        io::ErrorKind::PermissionDenied => "make it readable for the user that runs tollgate",
+        io::ErrorKind::PermissionDenied => {
+            "make it readable for the user that runs tollgate; a running proxy is confined to the directories that \
+             its policy files were in when it started"
+        }
         io::ErrorKind::InvalidData => "save it as UTF-8",
         _ => "see that the path names a readable file",
     };
@@ -283,6 +286,13 @@ impl<'t> Item<'t> {
         read.ok_or_else(|| {
             self.mistyped("a size with its unit, such as \"512B\", \"64KiB\", \"1MiB\", \"2GiB\"")
         })
+    }
+
+    /// A size in bytes that must not be larger than `most`.
+    pub(super) fn size_up_to(self, most: u64) -> Result<usize, ConfigError> {
+        let read = self.value.as_str().and_then(units::size).filter(|bytes| (1..=most).contains(bytes));
+        let wanted = || self.mistyped(&format!("a size with its unit, at most \"{}KiB\"", most >> 10));
+        read.map(|bytes| bytes as usize).ok_or_else(wanted)
     }
 
     /// One of a few words.

@@ -3,6 +3,7 @@
 use super::file::{Item, Table};
 use super::{ADMIN_TOKEN, Admin, ConfigError, Confine, Listen, ListenAddress, Model, Overrides, Settings};
 use crate::limits::{Limits, Timeouts};
+use crate::model::detect::PROVIDERS;
 use crate::policy::host::HostPattern;
 
 /// Reads the whole file.
@@ -118,30 +119,17 @@ fn timeouts(mut table: Table<'_>, timeouts: &mut Timeouts) -> Result<(), ConfigE
     table.finish()
 }
 
-/// Providers whose formats an extra host may speak, by the ledger's words.
-const PROVIDERS: [(&str, &str); 14] = [
-    ("anthropic", "anthropic"),
-    ("openai", "openai"),
-    ("google", "google"),
-    ("azure", "azure"),
-    ("bedrock", "bedrock"),
-    ("vertex", "vertex"),
-    ("mistral", "mistral"),
-    ("groq", "groq"),
-    ("deepseek", "deepseek"),
-    ("xai", "xai"),
-    ("openrouter", "openrouter"),
-    ("cohere", "cohere"),
-    ("ollama", "ollama"),
-    ("other", "other"),
-];
+/// What an extra host may be said to be: any provider by the ledger's word, and Vertex, which the ledger calls google.
+fn providers() -> Vec<(&'static str, &'static str)> {
+    PROVIDERS.iter().map(|provider| (*provider, *provider)).chain([("vertex", "google")]).collect()
+}
 
 fn model(mut table: Table<'_>) -> Result<Model, ConfigError> {
     let mut model = Model::default();
     table.read_some("prices", Item::path, &mut model.prices)?;
     for (host, item) in table.table("hosts")?.drain() {
         host_pattern(&item, &host)?;
-        model.hosts.push((host, item.one_of(&PROVIDERS)?));
+        model.hosts.push((host, item.one_of(&providers())?));
     }
     for (alias, item) in table.table("aliases")?.drain() {
         model.aliases.push((alias, item.string()?));

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use super::ConfigError;
 use super::file::{Item, Table};
 use crate::limits::{Micros, SECOND};
+use crate::telemetry::export::Endpoint;
+use crate::telemetry::{OnFailure, Synchronous};
 
 /// The ledger's settings (DESIGN §8).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,10 @@ pub struct Telemetry {
     pub headers: bool,
     /// Whether bodies are recorded.
     pub bodies: Bodies,
+    /// Most bytes of a body in a preview.
+    pub preview_limit: usize,
+    /// Most bytes of a body that is recorded in full.
+    pub full_limit: usize,
     /// Rows older than this are deleted; `None`: never.
     pub retain_age: Option<Micros>,
     /// The oldest rows are deleted once the file is larger than this; `None`: never.
@@ -31,48 +37,30 @@ pub struct Telemetry {
     pub otlp: Option<Otlp>,
 }
 
-/// What happens to traffic when events can no longer be recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFailure {
-    /// 503 that says why.
-    #[default]
-    Refuse,
-    /// It goes on; losses are counted.
-    Pass,
-}
-
-/// SQLite's `synchronous` (P33).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Synchronous {
-    /// A power cut may lose the last commits.
-    #[default]
-    Normal,
-    /// It may not.
-    Full,
-}
-
 /// How much of the bodies is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bodies {
     /// Nothing.
     #[default]
     Off,
-    /// The first bytes, scanned for secrets.
+    /// The first bytes ([`Telemetry::preview_limit`]), secrets hashed.
     Preview,
-    /// As much as inspection may hold, scanned for secrets.
+    /// Up to [`Telemetry::full_limit`], secrets hashed.
     Full,
 }
 
 /// `[telemetry.otlp]`: live export by OTLP/HTTP JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Otlp {
-    /// The collector's base URL.
-    pub endpoint: String,
-    /// Header fields for the collector.
-    pub headers: Vec<(String, String)>,
+    /// The collector, with header fields for it.
+    pub endpoint: Endpoint,
     /// How often a batch goes out.
     pub interval: Micros,
 }
+
+/// The most that previews and bodies can be set to.
+const PREVIEW_MOST: u64 = 64 << 10;
+const FULL_MOST: u64 = 1 << 20;
 
 /// The least capacity of the channel to the writer (DESIGN §9).
 const QUEUE: u64 = 65_536;
@@ -88,9 +76,20 @@ impl Telemetry {
             queue: QUEUE as usize,
             headers: true,
             bodies: Bodies::Off,
+            preview_limit: 4 << 10,
+            full_limit: 256 << 10,
             retain_age: None,
             retain_size: None,
             otlp: None,
+        }
+    }
+
+    /// Most bytes of a body that are recorded.
+    pub fn kept_of_bodies(&self) -> usize {
+        match self.bodies {
+            Bodies::Off => 0,
+            Bodies::Preview => self.preview_limit,
+            Bodies::Full => self.full_limit.max(self.preview_limit),
         }
     }
 
@@ -105,6 +104,8 @@ impl Telemetry {
         table.read("queue", |item| Ok(item.number(QUEUE..=1 << 24)? as usize), &mut self.queue)?;
         table.read("headers", |item| item.one_of(&[("on", true), ("off", false)]), &mut self.headers)?;
         table.read("bodies", |item| item.one_of(&bodies), &mut self.bodies)?;
+        table.read("preview_limit", |item| item.size_up_to(PREVIEW_MOST), &mut self.preview_limit)?;
+        table.read("full_limit", |item| item.size_up_to(FULL_MOST), &mut self.full_limit)?;
         let mut retention = table.table("retention")?;
         retention.read_some("age", Item::timeout, &mut self.retain_age)?;
         retention.read_some("size", Item::size, &mut self.retain_size)?;
@@ -122,12 +123,11 @@ fn otlp(mut table: Table<'_>) -> Result<Otlp, ConfigError> {
             .fail("[telemetry.otlp] without an endpoint")
             .help("add endpoint = \"http://127.0.0.1:4318\""));
     };
-    if !["http://", "https://"].iter().any(|scheme| item.str().is_ok_and(|url| url.starts_with(scheme))) {
-        return Err(item.fail("the endpoint must be an http:// or https:// URL"));
-    }
-    let mut otlp = Otlp { endpoint: item.string()?, headers: Vec::new(), interval: 5 * SECOND };
+    let endpoint = Endpoint::parse(item.str()?).map_err(|why| item.fail(&why))?;
+    let mut otlp = Otlp { endpoint, interval: 5 * SECOND };
     for (name, item) in table.table("headers")?.drain() {
-        otlp.headers.push((name, item.string()?));
+        let with = otlp.endpoint.with_header(&name, item.str()?);
+        otlp.endpoint = with.map_err(|why| item.fail(&why))?;
     }
     table.read("interval", Item::timeout, &mut otlp.interval)?;
     table.finish()?;

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use crate::exchange::{Exchange, Refusal, decide};
 use crate::leg::Leg;
 use crate::limits::Micros;
-use crate::policy::{HostVerdict, Policy, Why};
+use crate::policy::{Policy, Why};
 use crate::telemetry::event::{NetEvent, Phase};
 
 use super::fault::{Fault, Tell};
-use super::session::Target;
 use super::state::{State, Step, Turn};
 use super::stream::Stream;
-use super::tunnel::{Splice, Tunnel};
+use super::tunnel::{self, Splice, Tunnel};
 use super::{Answer, Ask, Carriage, Cx, Legs, OriginAsk, Session};
 
 /// An origin connection is on its way.
@@ -118,8 +117,9 @@ impl Dial {
         }
         match answer {
             Some(Answer::Addresses { list }) => self.choose(&list, cx),
-            Some(Answer::Mapped(list)) => self.connect_to(list, cx),
+            Some(Answer::Mapped(list)) => Ok(self.connect_to(list, cx)),
             Some(Answer::Via(list)) => self.connect_via(list, cx),
+            Some(Answer::Own) => Err(self.refuse_own()),
             Some(Answer::Unresolved(why)) => {
                 let message = format!("{} cannot be resolved: {why}", self.ask.host);
                 Err(self.refuse(Refusal::upstream(502, Phase::Dns, message)))
@@ -148,45 +148,47 @@ impl Dial {
                 Err(why) => refused = Some(why),
             }
         }
-        match refused {
-            Some(why) if allowed.is_empty() && !cx.world.policy.observe() => Err(self.refuse_address(why)),
-            Some(_) if allowed.is_empty() => {
-                let all = list.iter().map(|&ip| SocketAddr::new(ip, self.ask.port)).collect();
-                self.connect_to(all, cx)
-            }
-            _ => self.connect_to(allowed, cx),
+        if let Some(why) = refused.filter(|_| allowed.is_empty()) {
+            self = self.forbid(why, cx)?;
+            allowed.extend(list.iter().map(|&ip| SocketAddr::new(ip, self.ask.port)));
         }
+        Ok(self.connect_to(allowed, cx))
     }
 
-    /// A corporate proxy resolves names by itself; an address that the guest named needs no resolver.
-    fn connect_via(self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {
-        let target = Target { host: self.ask.host.clone(), port: self.ask.port };
-        match cx.world.denied_address(&target) {
-            Some(why) => Err(self.refuse_address(why)),
-            None => self.connect_to(list, cx),
-        }
-    }
-
-    fn refuse_address(self: Box<Self>, why: Why) -> Box<Fault> {
-        let leads = if self.ask.host.ip().is_some() {
-            "may not be reached"
-        } else {
-            "leads to no address that may be reached"
-        };
-        let what = format!("{}:{} {leads}", self.ask.host, self.ask.port);
-        self.refuse(Refusal::denied(why, what).closing())
-    }
-
-    fn connect_to(mut self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {
-        if list.iter().any(|address| is_own(*address, &cx.world.own)) {
-            let message = format!("{}:{} is this proxy itself", self.ask.host, self.ask.port);
-            let mut refusal = Refusal::bad_request(403, message);
-            refusal.phase = Some(Phase::Connect);
+    /// The address is refused; in observe mode the row says so and it goes on.
+    fn forbid(mut self: Box<Self>, why: Why, cx: &Cx<'_>) -> Result<Box<Self>, Box<Fault>> {
+        let verb = if self.ask.host.ip().is_some() { "is" } else { "resolves to" };
+        let what = format!("{} {verb} an address that may not be reached", self.ask.host);
+        let refusal = Refusal::denied(why, what).closing();
+        if !cx.world.policy.observe() {
             return Err(self.refuse(refusal));
         }
+        decide::note_observed(self.goal.row(), &refusal);
+        Ok(self)
+    }
+
+    /// Through the corporate proxy, which looks names up itself. A host that is an address, or a name that can only be
+    /// loopback, is judged here all the same (P7).
+    fn connect_via(self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {
+        let refused =
+            self.ask.host.fixed_ip().and_then(|ip| cx.world.policy.address(&self.ask.host, ip).err());
+        match refused {
+            Some(why) => self.forbid(why, cx).map(|dial| dial.connect_to(list, cx)),
+            None => Ok(self.connect_to(list, cx)),
+        }
+    }
+
+    fn connect_to(mut self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Step {
         self.enter(Stage::Connecting, cx.world.timeouts.connect, cx);
         cx.asks.push(Ask::Dial(list));
-        Ok(Step::Wait(State::Dial(self)))
+        Step::Wait(State::Dial(self))
+    }
+
+    fn refuse_own(self: Box<Self>) -> Box<Fault> {
+        let message = format!("{}:{} is this proxy itself", self.ask.host, self.ask.port);
+        let mut refusal = Refusal::bad_request(403, message);
+        refusal.phase = Some(Phase::Connect);
+        self.refuse(refusal)
     }
 
     fn enter(&mut self, stage: Stage, allowance: Micros, cx: &Cx<'_>) {
@@ -257,9 +259,7 @@ impl Dial {
     pub fn is_denied_by(&self, policy: &Policy) -> bool {
         match &self.goal {
             Goal::Exchange(exchange) => decide::is_denied(exchange, policy),
-            Goal::Splice(splice) => {
-                policy.host(&splice.target.host, splice.target.port).0 == HostVerdict::Deny
-            }
+            Goal::Splice(splice) => tunnel::may_not_splice(&splice.target, policy),
         }
     }
 
@@ -282,14 +282,4 @@ impl Dial {
 /// direction and wait for the answer (RFC 9112 §9.6).
 pub fn guest_left(legs: &Legs) -> bool {
     legs.guest.is_tls() && legs.guest.is_fin()
-}
-
-/// Whether this address is one of our own listeners (P13).
-fn is_own(address: SocketAddr, own: &[SocketAddr]) -> bool {
-    let ip = address.ip().to_canonical();
-    own.iter().any(|listener| {
-        let same_host =
-            listener.ip().to_canonical() == ip || listener.ip().is_unspecified() || ip.is_unspecified();
-        listener.port() == address.port() && same_host
-    })
 }

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::limits::Micros;
-use crate::policy::HostVerdict;
 use crate::policy::host::Host;
+use crate::policy::{HostVerdict, Why};
 use crate::telemetry::event::Client;
 use crate::wire::proxy_header::{self, ProxyHeader};
 use crate::wire::socks::{self, Socks, SocksRequest, SocksStep, SocksTarget};
@@ -17,7 +17,7 @@ use super::hello::Hello;
 use super::request::Request;
 use super::session::Target;
 use super::state::{State, Step, Turn};
-use super::tunnel;
+use super::tunnel::{self, Scheme};
 use super::{Cx, Legs, Life, Session};
 
 /// Waiting for the first bytes.
@@ -137,22 +137,42 @@ impl Greet {
         }
     }
 
-    /// Inside a tunnel: TLS or HTTP; anything else only where the policy splices.
+    /// Inside a tunnel: TLS or HTTP, both read. What is neither passes unread only to a host and port that the policy
+    /// splices (P12).
     fn read_inside(self, first: u8, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
         if first == TLS_HANDSHAKE {
             return Ok(Step::Go(State::Hello(Box::new(Hello::new(self.deadline, cx)))));
         }
-        let port = session.known_port().unwrap_or_default();
-        if let Some(target) = session.known_host().map(|host| Target { host, port })
-            && let (HostVerdict::Splice, why) = cx.world.policy.host(&target.host, target.port)
-        {
-            return Ok(Step::Go(tunnel::splice(&target, "tcp", &why, session, cx)));
+        if let Some((target, why)) = spliced(session, cx) {
+            match begins_method(legs.guest.inbox()) {
+                None => return self.wait(legs, session),
+                Some(false) => return Ok(Step::Go(tunnel::splice(target, Scheme::Tcp, &why, session, cx))),
+                Some(true) => {}
+            }
         }
-        if begins_http(first) && port != 443 {
+        if begins_http(first) && session.known_port() != Some(443) {
             return self.read_http(legs, session, cx);
         }
         session.speaks_http = begins_http(first);
         Err(Fault::not_tls_inside())
+    }
+}
+
+/// The tunnel's target, where the policy splices it.
+fn spliced(session: &Session, cx: &Cx<'_>) -> Option<(Target, Why)> {
+    let target = Target { host: session.known_host()?, port: session.known_port()? };
+    let (verdict, why) = cx.world.policy.host(&target.host, target.port);
+    (verdict == HostVerdict::Splice).then_some((target, why))
+}
+
+/// Whether bytes begin as a request line does, with capital letters and a space; `None` while they may.
+fn begins_method(inbox: &[u8]) -> Option<bool> {
+    let letters = inbox.iter().take_while(|byte| byte.is_ascii_uppercase()).count();
+    match inbox.get(letters) {
+        Some(b' ') => Some(letters > 0),
+        Some(_) => Some(false),
+        None if letters > LONGEST_METHOD => Some(false),
+        None => None,
     }
 }
 
@@ -200,6 +220,9 @@ const SOCKS_SUCCEEDED: u8 = 0;
 const SOCKS_GENERAL_FAILURE: u8 = 1;
 const SOCKS_NOT_ALLOWED: u8 = 2;
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// No registered method is longer (`UPDATEREDIRECTREF`, RFC 4437).
+const LONGEST_METHOD: usize = 17;
 
 /// Text of any kind is taken for HTTP, so that what is wrong with it can be said in HTTP.
 fn begins_http(byte: u8) -> bool {

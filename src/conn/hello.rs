@@ -13,7 +13,7 @@ use super::fault::{Fault, Verdict};
 use super::request::Request;
 use super::session::Target;
 use super::state::{State, Step, Turn};
-use super::tunnel;
+use super::tunnel::{self, Scheme};
 use super::{Cx, Legs, Session};
 
 /// TLS alerts (RFC 8446 §6).
@@ -64,7 +64,7 @@ fn understood(hello: &hello::Hello, legs: &mut Legs, session: &mut Session, cx: 
         match verdict {
             HostVerdict::Splice => {
                 let target = Target { host, port };
-                return Ok(Step::Go(tunnel::splice(&target, "tls", &why, session, cx)));
+                return Ok(Step::Go(tunnel::splice(target, Scheme::Tls, &why, session, cx)));
             }
             HostVerdict::Deny if !cx.world.policy.observe() => {
                 let what = format!("{host} may not be talked to");

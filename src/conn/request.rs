@@ -248,6 +248,7 @@ fn begin(head: &RequestHead, to: Destination, session: &Session, cx: &mut Cx<'_>
         models: &cx.world.models,
         inspect: cx.world.limits.inspect,
         keep_headers: cx.world.keep_headers,
+        keep_bodies: cx.world.keep_bodies,
     };
     Exchange::begin(session.row((cx.next_id)(), cx.now), cx.now, head, to, settings)
 }

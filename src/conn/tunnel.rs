@@ -1,4 +1,4 @@
-//! Bytes both ways: TLS that the policy splices, and a WebSocket after its 101. Nothing is held: what comes from one
+//! Bytes both ways: what the policy splices, and a WebSocket after its 101. Nothing is held: what comes from one
 //! side leaves to the other, and a tap walks a WebSocket's frames beside it.
 
 use crate::exchange::record::Failure;
@@ -24,17 +24,34 @@ pub struct Splice {
     pub row: Box<NetEvent>,
 }
 
+/// Whether a policy has what goes to this host read or refused, so that a splice under way is one that it would not begin.
+pub fn may_not_splice(target: &Target, policy: &Policy) -> bool {
+    !policy.observe() && policy.host(&target.host, target.port).0 != HostVerdict::Splice
+}
+
+/// What is known of bytes that are spliced: the ledger's `scheme`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// They began with a ClientHello.
+    Tls,
+    /// They are neither TLS nor HTTP.
+    Tcp,
+}
+
 /// Begins to splice: an origin connection is asked for, the guest's bytes wait untouched.
-pub fn splice(target: &Target, scheme: &'static str, why: &Why, session: &Session, cx: &mut Cx<'_>) -> State {
+pub fn splice(target: Target, scheme: Scheme, why: &Why, session: &Session, cx: &mut Cx<'_>) -> State {
     let mut row = Box::new(session.row((cx.next_id)(), cx.now));
-    row.scheme = scheme;
+    row.scheme = match scheme {
+        Scheme::Tls => "tls",
+        Scheme::Tcp => "tcp",
+    };
     row.protocol = Some("opaque");
     row.host = Some(target.host.shared());
     row.port = Some(target.port);
     row.rule = Some(why.rule.clone());
     row.rule_layer = Some(why.layer.as_str());
     row.reason.clone_from(&why.reason);
-    Dial::begin(Goal::Splice(Box::new(Splice { target: target.clone(), row })), true, cx)
+    Dial::begin(Goal::Splice(Box::new(Splice { target, row })), true, cx)
 }
 
 /// Bytes both ways.
@@ -74,7 +91,7 @@ impl Tunnel {
     pub fn is_denied_by(&self, policy: &Policy) -> bool {
         match &self.kind {
             Kind::WebSocket(exchange, _) => decide::is_denied(exchange, policy),
-            Kind::Splice(target, _) => policy.host(&target.host, target.port).0 == HostVerdict::Deny,
+            Kind::Splice(target, _) => may_not_splice(target, policy),
         }
     }
 

@@ -1,6 +1,5 @@
 //! What every turn of a connection machine is given: the time, the shared settings, and where to put what it wants.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::cert::Minter;
@@ -34,17 +33,17 @@ pub struct World {
     pub pricing: Pricing,
     /// Whether the operator says where a host and port are dialled, exempt from the rule about addresses.
     pub is_mapped: IsMapped,
-    /// Our own listeners, which cannot be reached through us (P13).
-    pub own: Arc<[SocketAddr]>,
     /// Whether heads are copied for the ledger.
     pub keep_headers: bool,
+    /// Bytes of each body that are copied for the ledger.
+    pub keep_bodies: usize,
 }
 
 impl World {
-    /// Why an address that a guest named itself may not be reached: no resolver is needed to know (P7). What a name
+    /// Why an address that a guest named itself, or `localhost`, may not be reached: no resolver is needed to know (P7). What a name
     /// leads to is checked when it is dialled.
     pub fn denied_address(&self, target: &Target) -> Option<Why> {
-        let ip = target.host.ip()?;
+        let ip = target.host.fixed_ip()?;
         let exempt = self.policy.observe() || (self.is_mapped)(&target.host, target.port);
         if exempt { None } else { self.policy.address(&target.host, ip).err() }
     }

@@ -81,9 +81,9 @@ impl Client {
     /// Trusts the certificates of a PEM file and nothing else.
     pub fn new(route: Route, roots: &Path) -> io::Result<Self> {
         let mut store = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(roots).map_err(io::Error::other)? {
-            store.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
-        }
+        let certificates = CertificateDer::pem_file_iter(roots).map_err(io::Error::other)?;
+        let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+        store.add_parsable_certificates(certificates); // a system's bundle may hold some that nobody can use
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()

@@ -15,7 +15,7 @@ impl Place {
         let mut builder = DirBuilder::new();
         builder.mode(0o700);
         for n in 0..u32::MAX {
-            let path = base.join(format!("tollgate-demo-{}-{n}", std::process::id()));
+            let path = base.join(format!("tollgate-{}-{n}", std::process::id()));
             match builder.create(&path) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 made => return made.map(|()| Self(path)),

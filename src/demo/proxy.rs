@@ -98,10 +98,11 @@ impl Proxy {
     }
 }
 
+/// Not confined: this process is the client, the origin and the one who clears up, too.
 fn config(place: &Place, state: &Path, origin: SocketAddr, origin_ca: &Path) -> String {
     let quoted = |path: &Path| format!("{:?}", path.to_string_lossy());
     let mut text = format!(
-        "state_dir = {}\n\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n\n\
+        "state_dir = {}\nconfine = \"off\"\n\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n\n\
          [policy]\nuser = {}\ncorp = {}\n\n[upstream]\nextra_ca_files = [{}]\n\n[upstream.map]\n",
         quoted(state),
         quoted(&place.join("user.toml")),

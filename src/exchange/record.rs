@@ -49,6 +49,8 @@ impl Exchange {
         if let Some(failure) = failure {
             self.note_failure(failure, now, events);
         }
+        self.row.request_body = self.request_copy.take().and_then(|copy| copy.end(complete));
+        self.row.response_body = self.response_copy.take().and_then(|copy| copy.end(complete));
         self.finish_taps(complete, now, pricing, events);
         events.push(Event::Net(self.row));
     }

@@ -5,9 +5,11 @@
 
 mod decoding;
 mod frames;
+mod keeper;
 mod observer;
 mod request;
 
+pub use keeper::Keeper;
 pub use request::RequestTap;
 
 use std::borrow::Cow;
@@ -16,6 +18,7 @@ use crate::model::detect::Detected;
 use crate::model::failure::seconds;
 use crate::model::request::RequestFacts;
 use crate::model::usage::{Call, OriginError};
+use crate::wire::date::http_date;
 
 use decoding::Decoding;
 use observer::Observer;
@@ -29,20 +32,42 @@ pub struct TapHead<'a> {
     pub content_type: Option<&'a [u8]>,
     /// Content-Encoding, several fields joined by commas.
     pub content_encoding: Cow<'a, [u8]>,
-    /// Retry-After, in seconds.
+    /// Retry-After: seconds, or a date.
     pub retry_after: Option<&'a [u8]>,
     /// Retry-After-Ms.
     pub retry_after_ms: Option<&'a [u8]>,
+    /// Date: what a date in Retry-After is counted from.
+    pub date: Option<&'a [u8]>,
+    /// When the request began, in Unix microseconds: what it is counted from where there is no Date.
+    pub asked_at: i64,
     /// The provider's request id, whatever its field is called.
     pub request_id: Option<&'a [u8]>,
+    /// What kind of error it is, where AWS says so in the head alone.
+    pub error_type: Option<&'a [u8]>,
 }
+
+/// Fields that hold a request id; of several the first here counts.
+const REQUEST_IDS: [&[u8]; 6] = [
+    b"request-id",
+    b"x-request-id",
+    b"apim-request-id",
+    b"x-amzn-requestid",
+    b"x-generation-id",
+    b"x-goog-request-id",
+];
 
 impl<'a> TapHead<'a> {
     /// Picks what is needed from a head's fields, names in any case.
     pub fn from_fields(status: u16, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
         let mut head = Self { status, ..Self::default() };
+        let mut rank = REQUEST_IDS.len();
         for (name, value) in fields {
-            head.field(&name.to_ascii_lowercase(), value);
+            let name = name.to_ascii_lowercase();
+            match REQUEST_IDS.iter().position(|id| *id == name) {
+                Some(at) if at < rank => (rank, head.request_id) = (at, Some(value)),
+                Some(_) => {}
+                None => head.field(&name, value),
+            }
         }
         head
     }
@@ -56,24 +81,40 @@ impl<'a> TapHead<'a> {
             }
             b"retry-after" => self.retry_after = Some(value),
             b"retry-after-ms" => self.retry_after_ms = Some(value),
-            b"request-id" | b"x-request-id" | b"apim-request-id" | b"x-amzn-requestid" => {
-                self.request_id = Some(value);
-            }
+            b"date" => self.date = Some(value),
+            b"x-amzn-errortype" => self.error_type = Some(value),
             _ => {}
         }
     }
 
     /// What the head alone says about an error.
     fn error(&self) -> OriginError {
-        let text = |value: Option<&[u8]>| value.map(|value| String::from_utf8_lossy(value).into_owned());
-        let millis = text(self.retry_after_ms).and_then(|text| seconds(&text)).map(|seconds| seconds / 1000);
         OriginError {
             status: Some(self.status),
-            retry_after_us: millis.or_else(|| text(self.retry_after).and_then(|text| seconds(&text))),
-            request_id: text(self.request_id),
+            kind: self
+                .error_type
+                .map(|value| text(value.split(|byte| *byte == b':').next().unwrap_or_default())),
+            retry_after_us: self.wait(),
+            request_id: self.request_id.map(text),
             ..OriginError::default()
         }
     }
+
+    /// How long to wait, in microseconds: a number, or a date, of which nothing is left once it has passed.
+    fn wait(&self) -> Option<u64> {
+        let millis = self.retry_after_ms.and_then(|value| seconds(&text(value)));
+        let number = || self.retry_after.and_then(|value| seconds(&text(value)));
+        let date = || {
+            let until = self.retry_after.and_then(http_date)?;
+            let now = self.date.and_then(http_date).unwrap_or(self.asked_at.div_euclid(1_000_000));
+            Some(until.saturating_sub(now).max(0) as u64 * 1_000_000)
+        };
+        millis.map(|thousandfold| thousandfold / 1000).or_else(number).or_else(date)
+    }
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).trim().to_owned()
 }
 
 /// Reads a response's body as it passes.

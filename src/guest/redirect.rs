@@ -23,6 +23,19 @@ pub enum Scope {
     User(u32),
 }
 
+impl Scope {
+    /// The scope whose rules have this name.
+    fn of(name: &str) -> Option<Self> {
+        match name.strip_prefix(NAME)? {
+            "" => Some(Self::Namespace),
+            user => user.strip_prefix('_')?.parse().ok().map(Self::User),
+        }
+    }
+}
+
+/// What our tables and chains are called, or begin with.
+const NAME: &str = "tollgate";
+
 /// Rules for one scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -77,6 +90,21 @@ impl fmt::Display for RedirectError {
 
 impl std::error::Error for RedirectError {}
 
+impl fmt::Display for Rules {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let port = self.port;
+        match self.scope {
+            _ if port == 0 => write!(out, "{}: one family has no rules", self.name()),
+            Scope::Namespace => {
+                write!(out, "all TCP and DNS, IPv4 and IPv6, to port {port}; the rest is refused")
+            }
+            Scope::User(uid) => {
+                write!(out, "user {uid}: TCP and DNS, IPv4 and IPv6, to port {port}; the rest is refused")
+            }
+        }
+    }
+}
+
 impl Tool {
     /// The one that is here, nft first. `PATH` of an ordinary user often lacks the directories for administrators.
     pub fn find() -> Result<Self, RedirectError> {
@@ -120,6 +148,35 @@ impl Tool {
         }
     }
 
+    /// Rules of ours that are in force here, for every scope. The port is 0 where a family lacks them. Empty too where
+    /// this user may not look.
+    pub fn installed(&self) -> Vec<Rules> {
+        let names = match self {
+            Self::Nft(nft) => run(nft, &["list", "tables"], "").map(|said| names(&said, "table inet ")),
+            Self::Iptables([v4, _]) => {
+                run(&v4.single, &["-w", "-t", "nat", "-S"], "").map(|said| names(&said, "-N "))
+            }
+        };
+        let scopes = names.unwrap_or_default().into_iter().filter_map(|name| Scope::of(&name));
+        scopes.map(|scope| Rules { scope, port: self.port(scope).unwrap_or(0) }).collect()
+    }
+
+    /// Where a scope's rules lead, if both families agree.
+    fn port(&self, scope: Scope) -> Option<u16> {
+        let name = Rules { scope, port: 0 }.name();
+        match self {
+            Self::Nft(nft) => {
+                port_after("redirect to :", &run(nft, &["list", "table", "inet", &name], "").ok()?)
+            }
+            Self::Iptables(both) => {
+                let ports = both.each_ref().map(|one| {
+                    port_after("--to-ports ", &run(&one.single, &["-w", "-t", "nat", "-S", &name], "").ok()?)
+                });
+                ports[0].filter(|_| ports[0] == ports[1])
+            }
+        }
+    }
+
     /// Takes the rules of a scope out of force. It is no error if there are none.
     pub fn uninstall(&self, scope: Scope) -> Result<(), RedirectError> {
         let rules = Rules { scope, port: 0 };
@@ -142,6 +199,16 @@ impl Tool {
             }
         }
     }
+}
+
+/// What follows `before` in the lines that begin with it, where it is a name of ours.
+fn names(said: &str, before: &str) -> Vec<String> {
+    said.lines().filter_map(|line| line.trim().strip_prefix(before)).map(str::to_owned).collect()
+}
+
+fn port_after(before: &str, said: &str) -> Option<u16> {
+    let rest = &said[said.find(before)? + before.len()..];
+    rest.split(|other: char| !other.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// Tables that our chains stand in.
@@ -228,8 +295,8 @@ impl Rules {
     /// The name of our table or the prefix of our chains: one for each scope.
     pub fn name(self) -> String {
         match self.scope {
-            Scope::Namespace => "tollgate".to_owned(),
-            Scope::User(uid) => format!("tollgate_{uid}"),
+            Scope::Namespace => NAME.to_owned(),
+            Scope::User(uid) => format!("{NAME}_{uid}"),
         }
     }
 
@@ -328,6 +395,19 @@ mod tests {
         for (_, text) in &both {
             assert!(text.contains("-p udp --dport 53") && text.contains("-j REJECT"));
         }
+    }
+
+    #[test]
+    fn rules_are_known_again_by_their_name() {
+        for scope in [Scope::Namespace, Scope::User(4242)] {
+            assert_eq!(Scope::of(&Rules { scope, port: 1 }.name()), Some(scope));
+        }
+        for other in ["tollgateway", "tollgate_", "tollgate_x", "nat"] {
+            assert_eq!(Scope::of(other), None, "{other}");
+        }
+        let rules = Rules { scope: Scope::User(7), port: 15_001 };
+        assert_eq!(port_after("redirect to :", &rules.nft()), Some(15_001));
+        assert_eq!(port_after("--to-ports ", &rules.iptables(Family::V6)), Some(15_001));
     }
 
     #[test]

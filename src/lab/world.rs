@@ -64,8 +64,8 @@ pub fn world(user: &str) -> World {
         models: Arc::new(ModelTable::default()),
         pricing: Arc::new(Tariff { prices: PriceTable::built_in().clone(), models: Arc::default() }),
         is_mapped: Arc::new(|_, _| false),
-        own: Arc::from([]),
         keep_headers: false,
+        keep_bodies: 0,
     }
 }
 

@@ -21,8 +21,12 @@ pub enum Api {
     OpenAiAudio,
     /// OpenAI decisions.
     OpenAiDecisions,
+    /// OpenAI moderations.
+    OpenAiModerations,
     /// Gemini generateContent and streamGenerateContent, with or without an envelope.
     GoogleGenerate,
+    /// Gemini Live, over WebSocket.
+    GoogleLive,
     /// Gemini Interactions.
     GoogleInteractions,
     /// Gemini and Vertex embeddings.
@@ -56,7 +60,9 @@ impl Api {
             Self::OpenAiImages => "openai.images",
             Self::OpenAiAudio => "openai.audio",
             Self::OpenAiDecisions => "openai.decisions",
+            Self::OpenAiModerations => "openai.moderations",
             Self::GoogleGenerate => "google.generate",
+            Self::GoogleLive => "google.live",
             Self::GoogleInteractions => "google.interactions",
             Self::GoogleEmbed => "google.embed",
             Self::GooglePredict => "google.predict",

@@ -157,7 +157,7 @@ impl Sink<Field> for Said {
             Field::FlatCode => self.flat.code = Some(said),
             Field::FlatMessage => self.flat.message = Some(said),
             Field::RequestId => self.flat.request_id = Some(said),
-            Field::RetryDelay => self.nested.retry_after_us = said.strip_suffix('s').and_then(seconds),
+            Field::RetryDelay => self.nested.retry_after_us = delay(&said),
             Field::Document | Field::FlatKind => {}
         }
     }
@@ -165,6 +165,11 @@ impl Sink<Field> for Said {
     fn close(&mut self, field: Field, _raw: Option<Text<'_>>) {
         self.complete |= field == Field::Document;
     }
+}
+
+/// A duration as Google writes it, `"13s"` or `"0.5s"`, as microseconds.
+pub(super) fn delay(text: &str) -> Option<u64> {
+    text.strip_suffix('s').and_then(seconds)
 }
 
 /// Seconds, whole or with a fraction, as microseconds.

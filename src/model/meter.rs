@@ -49,11 +49,14 @@ impl Format {
         match api {
             Api::AnthropicMessages | Api::BedrockInvoke => &anthropic::FORMAT,
             Api::OpenAiChat | Api::OpenAiCompletions => &chat::FORMAT,
-            Api::OpenAiEmbeddings | Api::OpenAiImages | Api::OpenAiAudio | Api::OpenAiDecisions => {
-                &openai::FORMAT
-            }
+            Api::OpenAiEmbeddings
+            | Api::OpenAiImages
+            | Api::OpenAiAudio
+            | Api::OpenAiDecisions
+            | Api::OpenAiModerations => &openai::FORMAT,
             Api::OpenAiResponses | Api::OpenAiRealtime => &responses::FORMAT,
             Api::GoogleGenerate | Api::GoogleEmbed | Api::GooglePredict => &google::GENERATE,
+            Api::GoogleLive => &google::LIVE,
             Api::GoogleInteractions => &google::INTERACTIONS,
             Api::MistralConversations => &mistral::FORMAT,
             Api::CohereChat => &cohere::FORMAT,
@@ -107,9 +110,9 @@ impl Meter {
         }
     }
 
-    /// Events turned out to come one by one.
-    pub fn frame(&mut self) {
-        self.reading.progress.framed = true;
+    /// Events turned out to come one by one, or not to.
+    pub fn frame(&mut self, framed: bool) {
+        self.reading.progress.framed = framed;
     }
 
     /// The name of the event under way, where the framing has one.
@@ -166,8 +169,14 @@ impl Meter {
 
     /// An error that the framing told, not an event.
     pub fn fail(&mut self, error: OriginError) {
-        let OriginError { status, kind, code, message, .. } = error;
-        self.reading.progress.error(event::ErrorPart { seen: true, status, kind, code, message });
+        let OriginError { status, kind, code, message, retry_after_us, request_id } = error;
+        let part = event::ErrorPart { seen: true, status, kind, code, message, retry_after_us, request_id };
+        self.reading.progress.error(part);
+    }
+
+    /// Whether the provider has said why the model stopped.
+    pub fn stopped(&self) -> bool {
+        self.reading.progress.call.stop_reason.is_some()
     }
 
     /// Whether the run has come to its end as the provider tells it.
@@ -222,4 +231,55 @@ fn is_bare_delta(name: &[u8]) -> bool {
             | b"response.reasoning_summary_text.delta"
             | b"response.refusal.delta"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::usage::UsageState;
+
+    /// Reads events in pieces of `size`; says what each dispatch said, and the call.
+    fn read(events: &[&str], size: usize) -> (Vec<Result<(), JsonError>>, Call) {
+        let mut meter = Meter::new("openai", Api::OpenAiChat, true, 1 << 20);
+        let dispatched = events.iter().map(|event| {
+            event.as_bytes().chunks(size).for_each(|piece| meter.piece(piece, 1));
+            meter.dispatch()
+        });
+        let dispatched = dispatched.collect();
+        (dispatched, meter.end(RequestFacts::default(), true, 2).remove(0))
+    }
+
+    #[test]
+    fn a_broken_event_leaves_nothing_behind_however_it_is_cut() {
+        let good = r#"{"id":"c","choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7}}"#;
+        let broken = [
+            r#"{"choices":[{"index":1,"delta":{"tool_calls":[{"id":"t","function":{"name":"f"#,
+            r#"{"choices":[{"finish_reason":"length"}],"usage":{"completion_tokens":1e"#,
+            r#"{"choices":[{"finish_reason":"length"}],"usage":{"completion_tokens":-}}"#,
+            r#"{"choices":[{"finish_reason":"length"}],x"#,
+            r#"{"error":{"message":"m""#,
+            r#"{"model":tru3}"#,
+            r#"{"model":"\q"}"#,
+            r"]",
+            "\u{fffd}",
+        ];
+        for event in broken {
+            for size in [1, 2, 7, event.len()] {
+                let (dispatched, call) = read(&[event, good], size);
+                assert!(dispatched[0].is_err() && dispatched[1].is_ok(), "{event} by {size}");
+                assert_eq!(dispatched[0], read(&[event], event.len()).0[0], "{event} by {size}");
+                assert_eq!((call.usage.input, call.usage.output), (Some(7), None), "{event} by {size}");
+                assert_eq!(call.usage_state, UsageState::Final, "{event} by {size}");
+                assert!(call.tool_calls.is_empty() && call.model.is_none(), "{event} by {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_mark_is_no_broken_event_and_what_only_looks_like_it_is_one() {
+        for size in [1, 3, 9] {
+            assert_eq!(read(&["[DONE]", " [DONE] "], size).0, [Ok(()), Ok(())]);
+            assert!(read(&["[DONE]x"], size).0[0].is_err() && read(&["[DONE"], size).0[0].is_err());
+        }
+    }
 }

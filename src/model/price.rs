@@ -4,6 +4,7 @@
 //! form and comes first. What no table knows costs `None`, never 0 (lesson 13); what the provider itself charged
 //! beats every table.
 
+mod apart;
 mod table;
 
 use super::usage::{Call, Usage};
@@ -21,16 +22,15 @@ pub fn price<'a>(table: &'a PriceTable, call: &Call, at: i64) -> Option<(i64, &'
     }
     let named = [&call.model, &call.model_requested].into_iter().flatten();
     let (model, version) = named.into_iter().find_map(|name| table.find(call.provider, name))?;
+    if apart::counts_any(&model.apart, call.usage_json.as_deref()) {
+        return None;
+    }
     let price = in_force(model, tier(call).as_deref(), at)?;
     Some((cost(price, &call.usage)?, version))
 }
 
 /// The tier to pay for; what a provider says of its ordinary service is none.
 fn tier(call: &Call) -> Option<String> {
-    let usage = call.usage_json.as_deref().unwrap_or_default();
-    if usage.contains("\"speed\":\"fast\"") || usage.contains("\"speed\": \"fast\"") {
-        return Some("fast".into());
-    }
     let tier = call.service_tier.as_deref()?.to_ascii_lowercase();
     // Gemini's traffic types: ON_DEMAND_PRIORITY, ON_DEMAND_FLEX.
     Some(tier.strip_prefix("on_demand_").unwrap_or(&tier).to_owned())
@@ -67,6 +67,8 @@ fn cost(price: &Price, usage: &Usage) -> Option<i64> {
     tokens.checked_add(price.request)
 }
 
+#[cfg(test)]
+mod rates;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,11 @@
-//! Model runs on a WebSocket: Responses as Codex speaks it, and Realtime (WIRE §3).
+//! Model runs on a WebSocket: Responses as Codex speaks it, Realtime (WIRE §3), and Gemini Live (`live`).
 //!
 //! The guest's `response.create` begins a run, the origin's terminal event ends it; several follow one another on one
-//! socket, or run side by side on lanes named by `stream_id`. A warm-up (`"generate": false`) is no call. Realtime may
-//! begin a run by itself. Takes whole messages; times in a run's call count from the run's own start.
+//! socket, or run side by side on lanes named by `stream_id` or told apart by the response's id. A warm-up
+//! (`"generate": false`) is no call unless it was billed. Realtime may begin a run by itself. Takes whole messages;
+//! times in a run's call count from the run's own start.
+
+mod live;
 
 use std::collections::VecDeque;
 
@@ -38,11 +41,14 @@ pub struct WsMeter {
     ended: Vec<Run>,
     errors: Vec<OriginError>,
     off: Option<&'static str>,
+    live: live::Setup,
 }
 
 /// A run under way.
 struct Open {
     lane: Option<String>,
+    /// The response's id, once it is known.
+    id: Option<String>,
     started_us: u64,
     warm_up: bool,
     facts: RequestFacts,
@@ -61,11 +67,15 @@ impl WsMeter {
             ended: Vec::new(),
             errors: Vec::new(),
             off: None,
+            live: live::Setup::default(),
         }
     }
 
     /// A message of the guest.
     pub fn guest(&mut self, message: &[u8], at_us: u64) {
+        if self.api == Api::GoogleLive {
+            return self.live_guest(message, at_us);
+        }
         let mut reader = RequestReader::message(self.api);
         let off = reader.push(message).err().map(|error| error.to_string());
         let facts = reader.end(off);
@@ -76,6 +86,9 @@ impl WsMeter {
 
     /// A message of the origin.
     pub fn origin(&mut self, message: &[u8], at_us: u64) {
+        if self.api == Api::GoogleLive {
+            return self.live_origin(message, at_us);
+        }
         let about = About::of(message);
         let error = about.kind == "error";
         if !error && !about.kind.starts_with("response.") {
@@ -90,16 +103,21 @@ impl WsMeter {
             }
             return;
         };
+        self.open[at].id = about.id.or(self.open[at].id.take());
+        self.feed(at, message, at_us);
+        if self.open[at].meter.ended() || (error && self.api == Api::OpenAiResponses) {
+            self.close(at, true, at_us);
+        }
+    }
+
+    /// Hands a message to the run that it belongs to.
+    fn feed(&mut self, at: usize, message: &[u8], at_us: u64) {
         let run = &mut self.open[at];
         run.meter.piece(message, at_us.saturating_sub(run.started_us));
         if run.meter.dispatch().is_err() {
             self.off = Some("a message was no JSON");
         }
         self.errors.extend(run.meter.take_errors());
-        let over = run.meter.ended() || (error && self.api == Api::OpenAiResponses);
-        if over && let Some(run) = self.open.remove(at) {
-            self.close(run, true, at_us);
-        }
     }
 
     /// A message that was too long to be handed over.
@@ -119,8 +137,9 @@ impl WsMeter {
 
     /// The socket has closed: what was under way has ended too. Says why inspection suffered, where it did.
     pub fn end(mut self, at_us: u64) -> (Vec<Run>, Option<&'static str>) {
-        while let Some(run) = self.open.pop_front() {
-            self.close(run, false, at_us);
+        self.live_end();
+        while !self.open.is_empty() {
+            self.close(0, false, at_us);
         }
         (self.ended, self.off)
     }
@@ -133,6 +152,7 @@ impl WsMeter {
         facts.model = facts.model.or_else(|| self.model.clone());
         self.open.push_back(Open {
             lane: facts.lane.clone(),
+            id: None,
             started_us: at_us,
             warm_up: facts.generate == Some(false),
             meter: Meter::new(self.provider, self.api, true, self.cap / 2),
@@ -140,17 +160,20 @@ impl WsMeter {
         });
     }
 
-    /// The oldest run on the message's lane.
+    /// The run of the message's response; else the oldest on its lane of which no other response is known.
     fn find(&self, about: &About) -> Option<usize> {
-        self.open.iter().position(|run| run.lane == about.lane)
+        let mine = |run: &Open| run.lane == about.lane && run.id == about.id;
+        let may_be = |run: &Open| run.lane == about.lane && (run.id.is_none() || about.id.is_none());
+        self.open.iter().position(mine).or_else(|| self.open.iter().position(may_be))
     }
 
-    fn close(&mut self, run: Open, complete: bool, at_us: u64) {
-        if run.warm_up {
-            return;
-        }
+    fn close(&mut self, at: usize, complete: bool, at_us: u64) {
+        let Some(run) = self.open.remove(at) else { return };
         let elapsed_us = at_us.saturating_sub(run.started_us);
         let calls = run.meter.end(run.facts, complete, elapsed_us);
+        if run.warm_up && calls.iter().all(is_free) {
+            return;
+        }
         self.ended.extend(calls.into_iter().map(|call| Run { started_us: run.started_us, call }));
     }
 
@@ -164,22 +187,31 @@ impl WsMeter {
     }
 }
 
+/// Whether nothing was billed and nothing went wrong.
+fn is_free(call: &Call) -> bool {
+    call.usage.input.unwrap_or(0) == 0 && call.usage.output.unwrap_or(0) == 0 && call.error_type.is_none()
+}
+
 /// What a message is about.
 #[derive(Debug, Default)]
 struct About {
     kind: String,
     lane: Option<String>,
+    id: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
     Kind,
     Lane,
+    Id,
 }
 
 static MESSAGE: Shape<Place> = Shape::object(&[
     ("type", &Shape::value(Place::Kind, NAME)),
     ("stream_id", &Shape::value(Place::Lane, NAME)),
+    ("response_id", &Shape::value(Place::Id, NAME)),
+    ("response", &Shape::object(&[("id", &Shape::value(Place::Id, NAME))])),
 ]);
 
 impl About {
@@ -199,6 +231,7 @@ impl Sink<Place> for About {
         match place {
             Place::Kind => self.kind = text.lossy().into_owned(),
             Place::Lane => self.lane = Some(text.lossy().into_owned()),
+            Place::Id => self.id = Some(text.lossy().into_owned()),
         }
     }
 }
@@ -241,7 +274,8 @@ mod tests {
         let mut meter = meter(Api::OpenAiResponses);
         meter.guest(br#"{"type":"response.create","model":"gpt","generate":false,"input":[]}"#, 10);
         meter.origin(created("", "r0").as_bytes(), 11);
-        meter.origin(completed("", "r0", 0).as_bytes(), 12);
+        let nothing = completed("", "r0", 0).replace("\"input_tokens\":10", "\"input_tokens\":0");
+        meter.origin(nothing.as_bytes(), 12);
         assert!(meter.take_runs().is_empty(), "a warm-up is no call");
         for (at, id) in [(100, "r1"), (200, "r2")] {
             meter.guest(br#"{"type":"response.create","model":"gpt","input":[{"role":"user","content":"x"}],"tools":[{}]}"#, at);
@@ -255,6 +289,31 @@ mod tests {
             assert_eq!((call.usage_state, call.tools_count, call.stream), (UsageState::Final, Some(1), true));
         }
         assert!(meter.end(300).0.is_empty());
+    }
+
+    #[test]
+    fn a_warm_up_that_was_billed_is_a_call() {
+        let mut meter = meter(Api::OpenAiResponses);
+        meter.guest(br#"{"type":"response.create","model":"gpt","generate":false,"input":[]}"#, 10);
+        meter.origin(completed("", "r0", 3).as_bytes(), 12);
+        assert_eq!(told(&meter.take_runs()), ["10 r0 Some(3)"]);
+    }
+
+    #[test]
+    fn responses_without_lanes_are_told_apart_by_their_ids() {
+        let mut meter = meter(Api::OpenAiRealtime);
+        for (at, id) in [(1, "a"), (2, "b")] {
+            meter.guest(br#"{"type":"response.create","response":{"conversation":"none"}}"#, at);
+            meter.origin(created("", id).as_bytes(), at + 10);
+        }
+        meter.origin(br#"{"type":"response.text.delta","response_id":"b","delta":"x"}"#, 20);
+        for (id, output) in [("b", 2), ("a", 1)] {
+            let done = completed("", id, output).replace("response.completed", "response.done");
+            meter.origin(done.as_bytes(), 30);
+        }
+        let runs = meter.take_runs();
+        assert_eq!(told(&runs), ["2 b Some(2)", "1 a Some(1)"]);
+        assert_eq!(runs[0].call.first_token_us, Some(18));
     }
 
     #[test]
@@ -277,8 +336,10 @@ mod tests {
     fn an_error_frame_ends_the_run_and_is_told() {
         let mut meter = meter(Api::OpenAiResponses);
         meter.guest(br#"{"type":"response.create","model":"gpt"}"#, 1);
-        meter.origin(br#"{"type":"error","status":400,"error":{"type":"invalid_request_error","code":"c","message":"m"}}"#, 2);
-        assert_eq!(meter.take_errors().first().map(|error| error.status), Some(Some(400)));
+        meter.origin(br#"{"type":"error","status":400,"error":{"type":"invalid_request_error","code":"c","message":"m","headers":{"x-request-id":"req_1","retry-after":"7"}}}"#, 2);
+        let error = meter.take_errors().remove(0);
+        assert_eq!((error.status, error.retry_after_us), (Some(400), Some(7_000_000)));
+        assert_eq!(error.request_id.as_deref(), Some("req_1"));
         let runs = meter.take_runs();
         assert_eq!(runs[0].call.error_type.as_deref(), Some("invalid_request_error"));
         meter.origin(br#"{"type":"error","error":{"message":"nobody's"}}"#, 3);

@@ -43,11 +43,12 @@ impl Policy {
 
     fn written_about(&self, question: &RequestQuestion<'_>) -> Vec<RunnerUp> {
         let path = super::path::Normal::parse(question.path).ok();
-        let listed = self.listed.iter().filter(|entry| entry.pattern.matches(question.host));
+        let listed = self.listed.iter().zip(&self.listed_why);
+        let listed = listed.filter(|(entry, _)| entry.pattern.matches(question.host));
         let matches = |rule: &Rule| rule.host.matches(question.host) && rule.matches(question, path);
         let rules = self.rules.iter().filter(|(rule, _)| matches(rule));
         listed
-            .map(|entry| RunnerUp { says: entry.list.says(), why: entry.why.clone() })
+            .map(|(entry, why)| RunnerUp { says: entry.list.says(), why: why.clone() })
             .chain(rules.map(|(rule, why)| RunnerUp { says: rule.action.as_str(), why: why.clone() }))
             .collect()
     }

@@ -44,26 +44,47 @@ pub const READ: [&str; 3] = ["GET", "HEAD", "OPTIONS"];
 
 /// Whether a header field asks the origin to act on another method or URL than the request line's.
 ///
-/// Such fields are refused on hosts with method or path rules (P11). CGI reads `_` like `-`, so both are known.
+/// Such fields are refused on hosts with method or path rules (P11): those of [`OVERRIDES`], and whatever ends in
+/// `method-override`. CGI reads `_` like `-`, so both are known.
 pub fn is_override(name: &[u8]) -> bool {
-    let alike =
-        |(sent, known): (&u8, &u8)| sent.to_ascii_lowercase() == *known || *sent == b'_' && *known == b'-';
-    OVERRIDES.iter().any(|known| name.len() == known.len() && name.iter().zip(known.as_bytes()).all(alike))
+    let named = matches!(name, [b'x' | b'X', ..])
+        && OVERRIDES.iter().any(|known| name.len() == known.len() && alike(name, known.as_bytes()));
+    let start = name.len().checked_sub(METHOD_OVERRIDE.len());
+    named || start.is_some_and(|start| alike(&name[start..], METHOD_OVERRIDE))
 }
 
-const OVERRIDES: [&str; 12] = [
-    "x-http-method-override",
+/// Whether a name of the same length is a known one.
+fn alike(name: &[u8], known: &[u8]) -> bool {
+    let mut pairs = name.iter().zip(known);
+    pairs.all(|(sent, known)| sent.to_ascii_lowercase() == *known || *sent == b'_' && *known == b'-')
+}
+
+const METHOD_OVERRIDE: &[u8] = b"method-override";
+
+/// What servers, frameworks and gateways are known to take for the request line, or leave in its place; all begin with x.
+const OVERRIDES: [&str; 22] = [
     "x-http-method",
-    "x-method-override",
     "x-method",
+    "x-override-method",
     "x-original-method",
+    "x-forwarded-method",
+    "x-request-method",
+    "x-tunneled-method",
     "x-original-url",
     "x-original-uri",
+    "x-original-path",
+    "x-envoy-original-path",
     "x-rewrite-url",
     "x-rewrite-uri",
+    "x-rewrite-path",
     "x-override-url",
+    "x-http-url-override",
+    "x-http-path-override",
     "x-forwarded-uri",
-    "x-forwarded-method",
+    "x-forwarded-path",
+    "x-request-uri",
+    "x-request-url",
+    "x-waws-unencoded-url",
 ];
 
 /// A request as the policy sees it.
@@ -174,10 +195,24 @@ mod tests {
             "X_METHOD_OVERRIDE",
             "X-Original-URL",
             "x-rewrite_url",
+            "X-HTTP_Method-Override",
+            "HTTP-Method-Override",
+            "method-override",
+            "X-WP-Method-Override",
+            "X-Envoy-Original-Path",
         ] {
             assert!(is_override(name.as_bytes()), "{name}");
         }
-        for name in ["x-http-method-overrides", "host", "x-request-id", ""] {
+        for name in [
+            "x-http-method-overrides",
+            "access-control-request-method",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "host",
+            "x-request-id",
+            "override",
+            "",
+        ] {
             assert!(!is_override(name.as_bytes()), "{name}");
         }
     }

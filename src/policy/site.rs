@@ -1,4 +1,4 @@
-//! Everything that is written about one host, gathered in one pass over its labels.
+//! Everything that is written about one host: one lookup, then from each pattern with rules to the next wider one.
 
 use super::draft::{Allow, Layer, Rule};
 use super::host::Host;
@@ -12,10 +12,12 @@ pub(super) const LISTS: usize = 4;
 /// What is written under one host pattern: indices into the policy's lists and rules; the smaller index stands first.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// For each list the first entry with this pattern, else [`NONE`].
+    /// For each list the first entry with this pattern or a wider one, else [`NONE`].
     lists: [u32; LISTS],
     /// Boxed, because most hosts have none.
     rules: Option<Box<Rules>>,
+    /// The next wider pattern with rules.
+    wider: Option<u32>,
 }
 
 /// No entry in a list.
@@ -23,7 +25,7 @@ const NONE: u32 = u32::MAX;
 
 impl Default for Entry {
     fn default() -> Self {
-        Self { lists: [NONE; LISTS], rules: None }
+        Self { lists: [NONE; LISTS], rules: None, wider: None }
     }
 }
 
@@ -63,6 +65,14 @@ impl Entry {
             ports => ports.iter().for_each(|&port| rules.note(Facts::of(rule, Some(port)))),
         }
     }
+
+    /// Takes over what the next wider pattern says, which has taken over what is wider still.
+    pub(super) fn widen(&mut self, wider: &Self, index: u32) {
+        for (first, other) in self.lists.iter_mut().zip(wider.lists) {
+            *first = other.min(*first);
+        }
+        self.wider = if wider.rules.is_some() { Some(index) } else { wider.wider };
+    }
 }
 
 impl Rules {
@@ -93,34 +103,26 @@ impl Facts {
     }
 }
 
-/// The entries of all patterns that match one host, on the stack.
+/// The closest pattern that matches one host, and through it all others that do.
 pub(super) struct Site<'p> {
-    entries: [Option<&'p Entry>; MOST],
-    count: usize,
+    table: &'p HostTable<Entry>,
+    closest: Option<&'p Entry>,
 }
 
-/// A name of 253 bytes has at most 127 labels: one exact pattern, 126 wildcards, and `*`.
-const MOST: usize = 128;
-
 impl<'p> Site<'p> {
-    pub(super) fn new(table: &'p HostTable<Entry>, host: &'p Host) -> Self {
-        let mut site = Self { entries: [None; MOST], count: 0 };
-        for (slot, entry) in site.entries.iter_mut().zip(table.matching(host)) {
-            *slot = Some(entry);
-            site.count += 1;
-        }
-        site
+    pub(super) fn new(table: &'p HostTable<Entry>, host: &Host) -> Self {
+        Self { table, closest: table.closest(host) }
     }
 
     /// For each list the index of the entry that stands first among those that match.
     pub(super) fn listed(&self) -> [Option<u32>; LISTS] {
-        let mut first = [NONE; LISTS];
-        for entry in self.entries() {
-            for (slot, index) in first.iter_mut().zip(entry.lists) {
-                *slot = index.min(*slot);
-            }
-        }
+        let first = self.closest.map_or([NONE; LISTS], |entry| entry.lists);
         first.map(|index| (index != NONE).then_some(index))
+    }
+
+    /// Whether any rule names the host.
+    pub(super) fn has_rules(&self) -> bool {
+        self.rules().next().is_some()
     }
 
     /// What the host's rules for this port have in them.
@@ -137,10 +139,7 @@ impl<'p> Site<'p> {
     }
 
     fn rules(&self) -> impl Iterator<Item = &'p Rules> {
-        self.entries().filter_map(|entry| entry.rules.as_deref())
-    }
-
-    fn entries(&self) -> impl Iterator<Item = &'p Entry> {
-        self.entries[..self.count].iter().copied().flatten()
+        let wider = |entry: &&'p Entry| entry.wider.map(|index| self.table.at(index));
+        core::iter::successors(self.closest, wider).filter_map(|entry| entry.rules.as_deref())
     }
 }

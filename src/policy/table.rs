@@ -1,4 +1,5 @@
-//! Host patterns to what is written about them: one hash lookup for each label of the host asked about, or less.
+//! Host patterns to what is written about them. Patterns that match one host are nested, so that finding the closest
+//! one is enough where each knows the next wider one: one hash lookup for each label of the host, or less.
 
 use std::collections::HashMap;
 
@@ -48,16 +49,43 @@ impl<T: Default> HostTable<T> {
         &mut self.entries[index]
     }
 
-    /// What is written under every pattern that matches `host`, the closest first.
-    pub(super) fn matching<'t>(&'t self, host: &'t Host) -> impl Iterator<Item = &'t T> {
+    /// Shows each entry the one of the next wider pattern, with its index; widest first, so that what an entry takes over
+    /// is whole. Call once, when all patterns are in.
+    pub(super) fn link(&mut self, mut show: impl FnMut(&mut T, &T, u32)) {
+        let mut links = Vec::with_capacity(self.entries.len());
+        for (name, node) in &self.names {
+            let Some(wider) = self.wider(name) else { continue };
+            let entries = [node.below, node.exact].into_iter().flatten();
+            links.extend(entries.map(|index| (depth(name), index, wider)));
+        }
+        links.sort_unstable();
+        for (_, index, wider) in links {
+            let pair = self.entries.get_disjoint_mut([index as usize, wider as usize]);
+            let [entry, above] = pair.expect("two entries of the table: a pattern is not wider than itself");
+            show(entry, above, wider);
+        }
+    }
+
+    /// What is written under the closest pattern that matches `host`.
+    pub(super) fn closest(&self, host: &Host) -> Option<&T> {
         let name = host.as_str();
+        let exact = (self.exact_depths & depth(name) != 0).then(|| self.names.get(name)?.exact).flatten();
+        exact.or_else(|| self.wider(name)).map(|index| self.at(index))
+    }
+
+    /// The entry with this index.
+    pub(super) fn at(&self, index: u32) -> &T {
+        &self.entries[index as usize]
+    }
+
+    /// The closest wildcard above a name, for its host and for all hosts below it alike.
+    fn wider(&self, name: &str) -> Option<u32> {
         let mut labels = depth(name);
-        let exact = (self.exact_depths & labels != 0).then(|| self.names.get(name)?.exact).flatten();
-        let below = memchr::memchr_iter(b'.', name.as_bytes()).filter_map(move |dot| {
+        let mut below = memchr::memchr_iter(b'.', name.as_bytes()).filter_map(|dot| {
             labels >>= 1;
             (self.below_depths & labels != 0).then(|| self.names.get(&name[dot + 1..])?.below).flatten()
         });
-        exact.into_iter().chain(below).chain(self.any).map(|index| &self.entries[index as usize])
+        below.next().or(self.any)
     }
 }
 
@@ -70,12 +98,21 @@ fn depth(name: &str) -> u128 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_closest_pattern_comes_first() {
-        let mut table = HostTable::<u32>::default();
-        for (text, number) in [("*", 1), ("*.com", 2), ("*.b.com", 3), ("a.b.com", 4), ("b.com", 5)] {
-            *table.entry(&HostPattern::parse(text).expect("a pattern")) = number;
+    /// A number, and those of all wider patterns.
+    type Numbers = Vec<u32>;
+
+    fn table(patterns: &[(&str, u32)]) -> HostTable<Numbers> {
+        let mut table = HostTable::<Numbers>::default();
+        for (text, number) in patterns {
+            table.entry(&HostPattern::parse(text).expect("a pattern")).push(*number);
         }
+        table.link(|entry, wider, _| entry.extend_from_slice(wider));
+        table
+    }
+
+    #[test]
+    fn the_closest_pattern_is_found_and_knows_all_wider_ones() {
+        let table = table(&[("*", 1), ("*.com", 2), ("*.b.com", 3), ("a.b.com", 4), ("b.com", 5)]);
         for (host, expected) in [
             ("a.b.com", &[4, 3, 2, 1][..]),
             ("b.com", &[5, 2, 1]),
@@ -85,18 +122,15 @@ mod tests {
             ("::1", &[1]),
         ] {
             let host = Host::parse(host.as_bytes()).expect("a host");
-            assert_eq!(table.matching(&host).copied().collect::<Vec<_>>(), expected, "{host}");
+            assert_eq!(table.closest(&host).map(Vec::as_slice), Some(expected), "{host}");
         }
     }
 
     #[test]
     fn the_longest_name_finds_its_patterns() {
         let longest = ["a"; 127].join(".");
-        let mut table = HostTable::<u32>::default();
-        *table.entry(&HostPattern::parse(&longest).expect("a pattern")) = 1;
-        *table.entry(&HostPattern::parse(&format!("*.{}", &longest[2..])).expect("a pattern")) = 2;
-        *table.entry(&HostPattern::parse("*.a").expect("a pattern")) = 3;
+        let table = table(&[(&longest, 1), (&format!("*.{}", &longest[2..]), 2), ("*.a", 3)]);
         let host = Host::parse(longest.as_bytes()).expect("a host");
-        assert_eq!(table.matching(&host).copied().collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(table.closest(&host), Some(&vec![1, 2, 3]));
     }
 }

@@ -128,6 +128,10 @@ impl Reactor {
             return;
         };
         let answer = match (result, self.route(&ask)) {
+            (Err(why), Route::Via) => {
+                let proxy = self.shared.via.as_ref().map_or(String::new(), |via| via.host.to_string());
+                Answer::Unreachable(format!("corporate proxy {proxy}: {why}"))
+            }
             (Err(why), _) => Answer::Unresolved(why),
             (Ok(list), Route::Via) => {
                 let port = self.shared.via.as_ref().map_or(0, |via| via.port);
@@ -140,6 +144,9 @@ impl Reactor {
 
     /// Starts to connect.
     pub(super) fn begin_dial(&mut self, key: usize, addresses: &[SocketAddr]) {
+        if addresses.iter().any(|&address| self.shared.own.holds(address)) {
+            return self.answer(key, Answer::Own);
+        }
         let Some(entry) = self.conns.get_mut(key) else { return };
         let (Some(ask), Some(port)) = (entry.asked.clone(), addresses.first().map(SocketAddr::port)) else {
             return;
@@ -271,7 +278,9 @@ impl Reactor {
             Carriage::Plain | Carriage::Opaque => Leg::plain(),
         };
         match talked {
-            Some(carrier) => leg.inside(carrier).map_err(|error| error.to_string()),
+            Some(carrier) => leg
+                .inside(carrier)
+                .map_err(|error| format!("no TLS came through the corporate proxy: {error}")),
             None => Ok(leg),
         }
     }

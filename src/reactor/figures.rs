@@ -69,7 +69,7 @@ impl Figures {
         match event {
             Event::Net(row) => self.count_exchange(row),
             Event::Call(event) => self.count_call(&event.call),
-            Event::Error(_) | Event::Dns(_) => {}
+            Event::Error(_) | Event::Dns(_) | Event::Policy(_) => {}
         }
     }
 

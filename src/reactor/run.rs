@@ -3,11 +3,13 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use crate::conn::world::{Cx, Gate};
+use crate::conn::world::{Cx, Gate, World};
 use crate::conn::{Answer, Ask, Conn, Life, Side};
 use crate::telemetry::{Health, OnFailure};
 
+use super::shared::Shared;
 use super::socket::Received;
 use super::{Entry, Reactor};
 
@@ -175,6 +177,7 @@ impl Reactor {
         let Some(entry) = self.conns.get_mut(key) else { return };
         let sink = &self.local.sink;
         let next_id = || sink.next_exchange_id();
+        adopt(&self.shared, &mut self.world);
         let mut cx = Cx {
             now: self.now,
             world: &self.world,
@@ -285,9 +288,13 @@ impl Reactor {
         }
     }
 
-    /// The policy changed: exchanges and tunnels that it now denies are cut where the operator wants that.
+    /// The policy changed: exchanges and tunnels that it now denies are cut where the operator wants that. Idle origin
+    /// connections go in any case: their addresses were judged by the old policy.
     pub(super) fn policy_changed(&mut self, cut: bool) {
-        self.world.policy = self.shared.policy();
+        adopt(&self.shared, &mut self.world);
+        while let Some(parked) = self.pool.pop() {
+            self.close_port(parked.port, false);
+        }
         if !cut {
             return;
         }
@@ -296,6 +303,15 @@ impl Reactor {
             self.turn(key, Conn::judge_again);
             self.queue(key);
         }
+    }
+}
+
+/// Takes the newest policy for the turn that begins now, so that a request that came after a reload had been confirmed is
+/// never judged by the policy before.
+fn adopt(shared: &Shared, world: &mut World) {
+    let newest = shared.policy.load();
+    if !Arc::ptr_eq(&newest, &world.policy) {
+        world.policy = Arc::clone(&newest);
     }
 }
 

@@ -15,6 +15,7 @@ use crate::policy::Policy;
 use crate::policy::host::Host;
 use crate::telemetry::Sink;
 use crate::telemetry::event::Event;
+use crate::upstream::own::Own;
 use crate::upstream::resolve::Resolver;
 use crate::upstream::trust::Trust;
 use crate::upstream::via::ViaOptions;
@@ -37,6 +38,8 @@ pub struct Shared {
     pub trust: Trust,
     /// The corporate proxy.
     pub via: Option<ViaOptions>,
+    /// Our own listeners.
+    pub own: Own,
     map: AddressMap,
     postboxes: OnceLock<Vec<Postbox>>,
     /// The moment from which all reactors count, so that their clocks agree.
@@ -70,6 +73,7 @@ impl Shared {
         resolver: Resolver,
         trust: Trust,
         via: Option<ViaOptions>,
+        own: Own,
         map: AddressMap,
     ) -> Self {
         Self {
@@ -78,6 +82,7 @@ impl Shared {
             resolver,
             trust,
             via,
+            own,
             map,
             postboxes: OnceLock::new(),
             start: super::now_instant(),

@@ -19,6 +19,8 @@ pub enum Event {
     Error(Box<ErrorEvent>),
     /// One name resolved for a guest.
     Dns(Box<DnsEvent>),
+    /// A policy that came into force.
+    Policy(PolicyEvent),
 }
 
 /// How an exchange ended.
@@ -139,7 +141,28 @@ impl HeadCopy {
 /// Bytes that [`HeadCopy`] spends on the two lengths of a field.
 const LENGTHS: usize = 8;
 
-/// One row of `net_events`. Field meanings are those of `schema.sql`.
+/// Bytes of a body past those that are to be kept, which show where a secret at their edge ends.
+pub const LOOKAHEAD: usize = 1024;
+
+/// The start of a body, content codings undone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BodyCopy {
+    /// The bytes that are to be kept, and up to [`LOOKAHEAD`] more.
+    pub bytes: Vec<u8>,
+    /// How many are to be kept.
+    pub keep: usize,
+    /// The body went on past them, or was not seen to its end.
+    pub cut: bool,
+}
+
+impl BodyCopy {
+    /// How many bytes are kept.
+    pub fn kept(&self) -> usize {
+        self.keep.min(self.bytes.len())
+    }
+}
+
+/// One row of `net_events`, and what is kept of its bodies. Field meanings are those of `schema.sql`.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields are the columns of schema.sql, documented there")]
 pub struct NetEvent {
@@ -168,8 +191,8 @@ pub struct NetEvent {
     pub response_decoded: Option<u64>,
     pub request_headers: Option<HeadCopy>,
     pub response_headers: Option<HeadCopy>,
-    pub request_preview: Option<Box<[u8]>>,
-    pub response_preview: Option<Box<[u8]>>,
+    pub request_body: Option<BodyCopy>,
+    pub response_body: Option<BodyCopy>,
     pub tap: Option<String>,
     pub dns_us: Option<u64>,
     pub connect_us: Option<u64>,
@@ -209,8 +232,8 @@ impl NetEvent {
             response_decoded: None,
             request_headers: None,
             response_headers: None,
-            request_preview: None,
-            response_preview: None,
+            request_body: None,
+            response_body: None,
             tap: None,
             dns_us: None,
             connect_us: None,
@@ -272,4 +295,13 @@ pub struct DnsEvent {
     pub rcode: Option<String>,
     pub answers: Option<String>,
     pub total_us: Option<u64>,
+}
+
+/// One row of `policies`.
+#[derive(Clone, Debug)]
+pub struct PolicyEvent {
+    /// Unix microseconds.
+    pub at: i64,
+    /// Of the policy's meaning.
+    pub digest: Box<str>,
 }

@@ -6,15 +6,18 @@ mod post;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 use rusqlite::{Connection, OpenFlags};
+use rustls::ClientConfig;
 
 use self::otlp::Names;
-use self::post::Endpoint;
 use super::query::{Filter, Position, QueryError, Range, Reader, Source};
+
+pub use post::Endpoint;
 
 /// Rows of one source in one request to a collector.
 const BATCH: usize = 500;
@@ -24,8 +27,6 @@ const BATCH: usize = 500;
 pub enum ExportError {
     /// The ledger cannot be read, or the cursor not be kept in it.
     Ledger(QueryError),
-    /// The endpoint is no URL that can be used.
-    Endpoint(String),
     /// The collector cannot be reached, or breaks off.
     Io(std::io::Error),
     /// The collector refused; its status.
@@ -36,7 +37,6 @@ impl fmt::Display for ExportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ledger(error) => error.fmt(f),
-            Self::Endpoint(why) => f.write_str(why),
             Self::Io(error) => write!(f, "the collector: {error}"),
             Self::Refused(status) => write!(f, "the collector answered {status}"),
         }
@@ -70,20 +70,20 @@ pub struct Exporter {
     path: PathBuf,
     cursor: String,
     endpoint: Endpoint,
+    tls: Option<Arc<ClientConfig>>,
     names: Names,
 }
 
 impl Exporter {
-    /// For a collector at `endpoint` (`http://host:port[/prefix]`), with header fields for it.
+    /// For a collector; `tls` is whom to trust where it is reached by TLS.
     pub fn new(
         path: &Path,
         cursor: &str,
-        endpoint: &str,
-        headers: Vec<(String, String)>,
+        endpoint: Endpoint,
+        tls: Option<Arc<ClientConfig>>,
         names: Names,
-    ) -> Result<Self, ExportError> {
-        let endpoint = Endpoint::parse(endpoint, headers).map_err(ExportError::Endpoint)?;
-        Ok(Self { path: path.to_owned(), cursor: cursor.to_owned(), endpoint, names })
+    ) -> Self {
+        Self { path: path.to_owned(), cursor: cursor.to_owned(), endpoint, tls, names }
     }
 
     /// Sends one batch of what is new; how many rows went. Nothing is remembered of a batch that failed.
@@ -94,8 +94,9 @@ impl Exporter {
         if events.is_empty() && calls.is_empty() {
             return Ok(0);
         }
-        self.endpoint.post("/v1/traces", &otlp::traces(&events, &calls, self.names))?;
-        self.endpoint.post("/v1/metrics", &otlp::metrics(&events, &calls))?;
+        let tls = self.tls.as_ref();
+        self.endpoint.post(tls, "/v1/traces", &otlp::traces(&events, &calls, self.names))?;
+        self.endpoint.post(tls, "/v1/metrics", &otlp::metrics(&events, &calls))?;
         for (source, at) in [(Source::Events, events_at), (Source::Calls, calls_at)] {
             save(&self.path, &self.cursor, source, at)?;
         }

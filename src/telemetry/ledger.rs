@@ -87,10 +87,15 @@ impl Ledger {
             database: Some(database),
             session,
             block,
-            scratch: Scratch::new(Redactor::new(&key, &options.clear_headers), options.headers),
+            scratch: Scratch::new(
+                Redactor::new(&key, &options.clear_headers),
+                options.headers,
+                options.preview,
+            ),
             gather: Duration::from_micros(options.commit_every / 2),
             retention: options.retention,
             forget_at: writer::mono(),
+            unconfirmed: None,
         };
         let thread = thread::Builder::new()
             .name("ledger".to_owned())

@@ -29,6 +29,8 @@ pub struct LedgerOptions {
     pub headers: bool,
     /// Names of headers whose values are stored in clear, beside the built-in ones.
     pub clear_headers: Vec<String>,
+    /// Most bytes of a body that its row holds itself; longer ones go to the table `bodies`.
+    pub preview: usize,
     /// When rows are forgotten.
     pub retention: Retention,
 }
@@ -36,6 +38,9 @@ pub struct LedgerOptions {
 impl LedgerOptions {
     /// How many events wait for the writer by default, so that short stalls of the database are not felt.
     pub const QUEUE: usize = 65_536;
+
+    /// Bytes of a preview by default.
+    pub const PREVIEW: usize = 4 << 10;
 
     /// The defaults for a state directory: `ledger.db` and `redaction.key` in it.
     pub fn in_dir(state_dir: &Path, session: SessionInfo) -> Self {
@@ -51,6 +56,7 @@ impl LedgerOptions {
             on_corrupt: OnCorrupt::SetAside,
             headers: true,
             clear_headers: Vec::new(),
+            preview: Self::PREVIEW,
             retention: Retention::default(),
         }
     }

@@ -9,7 +9,6 @@ mod filter;
 mod record;
 mod sums;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -22,7 +21,7 @@ use super::schema;
 
 pub use filter::{Filter, Pattern, StatusRange};
 pub use record::Record;
-pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow};
+pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow, UsageSum};
 
 /// What rows are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +45,22 @@ pub struct Position {
     major: i64,
     /// Exchange within the commit.
     minor: i64,
+}
+
+impl Position {
+    /// The place before the row that ends here.
+    fn before(self) -> Self {
+        match self.minor {
+            0 => Self { major: self.major - 1, minor: i64::MAX },
+            minor => Self { minor: minor - 1, ..self },
+        }
+    }
+
+    /// This place, or the start where the ledger ends before it: then it is another file than the one that the place
+    /// was in, or nothing is left that was there.
+    pub fn within(self, end: Self) -> Self {
+        if end < self { Self::default() } else { self }
+    }
 }
 
 impl fmt::Display for Position {
@@ -72,6 +87,8 @@ pub struct Range {
     pub newest: Option<usize>,
     /// Only so many, the first.
     pub limit: Option<usize>,
+    /// With what is kept of bodies: `request_body`, `response_body`, and whether each is cut.
+    pub bodies: bool,
 }
 
 /// Why a ledger cannot be read.
@@ -113,6 +130,15 @@ pub type Result<T> = std::result::Result<T, QueryError>;
 #[derive(Debug)]
 pub struct Reader {
     connection: Connection,
+    /// The schema's version; a file of an older one is read as it is.
+    version: i64,
+}
+
+/// From now on SQLite puts what a large sort does not hold in memory into this directory, and not into the system's
+/// temporary one, which a confined process cannot write. For the whole process, so before any thread uses a database.
+pub fn keep_temporary_files(directory: &Path) -> Result<()> {
+    let directory = directory.to_string_lossy();
+    Ok(Connection::open_in_memory()?.pragma_update(None, "temp_store_directory", directory.as_ref())?)
 }
 
 impl Reader {
@@ -128,13 +154,13 @@ impl Reader {
         match schema::version(&connection)? {
             0 => Err(QueryError::Missing),
             version if version > schema::VERSION => Err(QueryError::Newer(version)),
-            _ => Ok(Self { connection }),
+            version => Ok(Self { connection, version }),
         }
     }
 
     /// Hands each row to `each` until that says false, and returns the place after the last one handed over.
     ///
-    /// Rows are streamed; only `newest` holds rows back, so many.
+    /// Rows are streamed: none is held back.
     pub fn rows(
         &self,
         source: Source,
@@ -142,59 +168,54 @@ impl Reader {
         range: Range,
         mut each: impl FnMut(&Record) -> bool,
     ) -> Result<Position> {
+        if range.newest == Some(0) {
+            return Ok(range.after.max(self.end(source)?));
+        }
         // One snapshot for both statements.
         let _snapshot = self.connection.unchecked_transaction()?;
         let (condition, values) = filter.condition(source)?;
-        let after = range.after.max(self.before_newest(source, &condition, &values, range)?);
+        let after = self.before_newest(source, &condition, &values, range)?.unwrap_or(range.after);
         let limit = range.limit.map_or(-1, |limit| limit as i64);
         let sql = format!(
             "{} WHERE {} AND {condition} ORDER BY {} LIMIT ?3",
-            source.select(),
+            source.select(range.bodies && self.version >= schema::BODIES),
             source.after(),
             source.order()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let names = record::names(&statement);
-        let fixed = [after.major, after.minor, limit].map(Value::Integer);
-        let mut rows = statement.query(params_from_iter(fixed.into_iter().chain(values)))?;
-        let mut kept = VecDeque::new();
+        let mut rows = statement.query(params_from_iter(fixed(after, limit).chain(values)))?;
         let mut at = range.after;
         while let Some(row) = rows.next()? {
             at = Position { major: row.get(0)?, minor: row.get(1)? };
-            let record = Record::read(&names, row)?;
-            if let Some(newest) = range.newest {
-                kept.push_back(record);
-                kept.drain(..kept.len().saturating_sub(newest));
-            } else if !each(&record) {
-                return Ok(at);
+            if !each(&Record::read(&names, row)?) {
+                break;
             }
         }
-        let _ = kept.iter().all(each);
         Ok(at)
     }
 
-    /// A place before the newest rows, as near as their major number tells.
+    /// The place before the newest rows; none where there are not so many.
     fn before_newest(
         &self,
         source: Source,
         condition: &str,
         values: &[Value],
         range: Range,
-    ) -> Result<Position> {
-        let Some(newest) = range.newest else { return Ok(Position::default()) };
-        let major = source.major();
+    ) -> Result<Option<Position>> {
+        let Some(last) = range.newest.and_then(|newest| newest.checked_sub(1)) else { return Ok(None) };
+        let (major, minor) = (source.major(), source.minor());
         let sql = format!(
-            "SELECT {major} FROM {} WHERE {major} >= ?1 AND ?2 = ?2 AND {condition} ORDER BY {major} DESC LIMIT 1 OFFSET ?3",
-            source.tables()
+            "SELECT {major}, {minor} FROM {} WHERE {} AND {condition} ORDER BY {} LIMIT 1 OFFSET ?3",
+            source.tables(),
+            source.after(),
+            source.newest_first()
         );
-        let fixed = [range.after.major, 0, newest.saturating_sub(1) as i64].map(Value::Integer);
-        let values = fixed.into_iter().chain(values.iter().cloned());
-        let first: Option<i64> = self
-            .connection
-            .prepare_cached(&sql)?
-            .query_row(params_from_iter(values), |row| row.get(0))
-            .optional()?;
-        Ok(first.map_or_else(Position::default, |major| Position { major: major - 1, minor: i64::MAX }))
+        let values = fixed(range.after, last as i64).chain(values.iter().cloned());
+        let first = self.connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| {
+            Ok(Position { major: row.get(0)?, minor: row.get(1)? }.before())
+        });
+        Ok(first.optional()?)
     }
 
     /// The place after everything that is there now.
@@ -228,6 +249,8 @@ impl Reader {
                 let before = number.parse::<i64>().unwrap_or(0) * seconds;
                 ("SELECT unixepoch('now', ?)", format!("-{before} seconds"))
             }
+            // SQLite takes a time alone for one in the year 2000, and a number for a Julian day.
+            _ if text != "now" && !is_dated(text) => return Ok(None),
             _ => ("SELECT unixepoch(?)", text.to_owned()),
         };
         let seconds: Option<i64> = self.connection.query_row(sql, [text], |row| row.get(0))?;
@@ -251,6 +274,29 @@ impl Reader {
         copy().map_err(std::io::Error::other)
     }
 }
+
+/// The parameters before those of filters.
+fn fixed(place: Position, count: i64) -> impl Iterator<Item = Value> {
+    [place.major, place.minor, count].map(Value::Integer).into_iter()
+}
+
+/// Whether a moment begins with a date.
+fn is_dated(text: &str) -> bool {
+    let date = text.get(..10).unwrap_or_default().as_bytes();
+    let fits = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    date.len() == 10 && date.iter().zip(b"0000-00-00").all(fits)
+}
+
+/// Columns of `net_events`, but for bodies.
+const EVENT: &str = "k.commit_id, e.exchange_id, e.exchange_id, e.session_id, e.connection_id, e.started_at, e.listener, \
+    e.client, e.process_name, e.process_id, e.user_id, e.scheme, e.protocol, e.host, e.port, e.dialed, e.method, \
+    e.path, e.query, e.decision, e.rule, e.rule_layer, e.reason, e.fault_phase, e.fault, e.status, e.request_bytes, \
+    e.response_bytes, e.response_decoded, e.request_headers, e.response_headers, e.tap, e.dns_us, e.connect_us, \
+    e.tls_us, e.first_byte_us, e.total_us, e.websocket";
+
+/// Bodies, as far as they are kept.
+const BODIES: &str = "coalesce(b.request, e.request_preview) AS request_body, e.request_cut, \
+    coalesce(b.response, e.response_preview) AS response_body, e.response_cut";
 
 impl Source {
     /// The table that rows mainly come from.
@@ -285,9 +331,15 @@ impl Source {
         }
     }
 
-    fn select(self) -> String {
+    fn select(self, bodies: bool) -> String {
         let columns = match self {
-            Self::Events => "k.commit_id, e.exchange_id, e.*",
+            Self::Events if bodies => {
+                return format!(
+                    "SELECT {EVENT}, {BODIES} FROM {} LEFT JOIN bodies b USING (exchange_id)",
+                    self.tables()
+                );
+            }
+            Self::Events => EVENT,
             Self::Calls => {
                 "c.call_id, 0, c.*, e.host, e.method, e.path, e.status, e.decision, e.process_name, e.process_id, \
                  e.request_headers, \
@@ -314,6 +366,22 @@ impl Source {
             Self::Tools => "t.call_id",
             Self::Errors => "u.error_id",
             Self::Dns => "d.dns_id",
+        }
+    }
+
+    /// What tells rows of the same major number apart.
+    fn minor(self) -> &'static str {
+        match self {
+            Self::Events => "e.exchange_id",
+            Self::Tools => "t.place",
+            Self::Calls | Self::Errors | Self::Dns => "0",
+        }
+    }
+
+    fn newest_first(self) -> String {
+        match self.minor() {
+            "0" => format!("{} DESC", self.major()),
+            minor => format!("{} DESC, {minor} DESC", self.major()),
         }
     }
 

@@ -11,6 +11,7 @@ mod names;
 mod scan;
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use aws_lc_rs::hmac;
 
@@ -91,9 +92,21 @@ impl Redactor {
         self.scanned(raw)
     }
 
-    /// A text or a piece of a body, with known kinds of keys and values assigned to secret names replaced.
-    pub fn preview<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
-        self.replaced(raw, scan::find_in_text)
+    /// A text, with known kinds of keys, private keys, bearer tokens, userinfo and values assigned to secret names
+    /// replaced.
+    pub fn text<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        self.replaced(raw, scan::in_text(raw))
+    }
+
+    /// The first `keep` bytes of a body as UTF-8, with what [`Redactor::text`] replaces and numbers of payment cards
+    /// replaced.
+    ///
+    /// The same comes out whether `raw` is the whole body or ends [`LOOKAHEAD`](super::event::LOOKAHEAD) bytes behind
+    /// `keep`, unless a secret is longer than that: then it is replaced all the same, by another hash.
+    pub fn body(&self, raw: &[u8], keep: usize) -> Vec<u8> {
+        let keep = whole_characters(raw, keep);
+        let out = self.without(raw, keep, scan::in_body(raw));
+        String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into()).into()
     }
 
     /// A URL or a reference: userinfo hashed, path and query as above.
@@ -122,24 +135,30 @@ impl Redactor {
     }
 
     fn scanned<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
-        self.replaced(raw, scan::find_key)
+        self.replaced(raw, scan::keys(raw))
     }
 
-    fn replaced<'a>(&self, raw: &'a [u8], find: scan::Find) -> Cow<'a, [u8]> {
-        let Some(mut found) = find(raw, 0) else { return Cow::Borrowed(raw) };
-        let mut out = Vec::with_capacity(raw.len());
+    fn replaced<'a>(&self, raw: &'a [u8], secrets: impl Iterator<Item = Range<usize>>) -> Cow<'a, [u8]> {
+        let mut secrets = secrets.peekable();
+        if secrets.peek().is_none() {
+            return Cow::Borrowed(raw);
+        }
+        Cow::Owned(self.without(raw, raw.len(), secrets))
+    }
+
+    /// The first `keep` bytes, with secrets replaced; one that begins there is replaced whole.
+    fn without(&self, raw: &[u8], keep: usize, secrets: impl Iterator<Item = Range<usize>>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(keep + 64);
         let mut done = 0;
-        loop {
+        for found in secrets.take_while(|found| found.start < keep) {
             out.extend_from_slice(&raw[done..found.start]);
             self.hash_into(&raw[found.clone()], &mut out);
             done = found.end;
-            match find(raw, done) {
-                Some(next) => found = next,
-                None => break,
-            }
         }
-        out.extend_from_slice(&raw[done..]);
-        Cow::Owned(out)
+        if done < keep {
+            out.extend_from_slice(&raw[done..keep]);
+        }
+        out
     }
 
     /// Appends `hmac:` and the first 64 bits of the keyed hash in hex.
@@ -148,6 +167,15 @@ impl Redactor {
         out.extend_from_slice(b"hmac:");
         hex(&tag.as_ref()[..8], out);
     }
+}
+
+/// `keep`, or less where it would part a character of UTF-8.
+fn whole_characters(raw: &[u8], keep: usize) -> usize {
+    if keep >= raw.len() {
+        return raw.len();
+    }
+    let continues = |at: &usize| raw[*at] & 0xc0 == 0x80;
+    (0..=keep).rev().take(4).find(|at| !continues(at)).unwrap_or(keep)
 }
 
 fn is_secret_pair(pair: &[u8]) -> bool {
@@ -172,7 +200,10 @@ fn holds_key(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::telemetry::event::LOOKAHEAD;
 
     fn redactor() -> Redactor {
         Redactor::new(b"test key", &["X-Team".to_owned(), "Authorization".to_owned()])
@@ -312,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn previews_lose_keys_and_assigned_secrets() {
+    fn texts_lose_keys_and_assigned_secrets() {
         for raw in [
             r#"{"api_key": "hunter2hunter2"}"#,
             r#"{"password":"hunter2hunter2"}"#,
@@ -320,10 +351,58 @@ mod tests {
             "token: hunter2hunter2\n",
             "export GITHUB=ghp_0123456789abcdef0123456789abcdef0123hunter2",
         ] {
-            let stored = String::from_utf8_lossy(&redactor().preview(raw.as_bytes())).into_owned();
+            let stored = String::from_utf8_lossy(&redactor().text(raw.as_bytes())).into_owned();
             assert!(!stored.contains("hunter2") && stored.contains("hmac:"), "{raw} -> {stored}");
         }
         let usage = br#"{"input_tokens": 12, "max_tokens":1024, "output_tokens":3}"#;
-        assert_eq!(redactor().preview(usage).as_ref(), usage);
+        assert_eq!(redactor().text(usage).as_ref(), usage);
+    }
+
+    /// Words, secrets and what stands between them, with some bytes that are no text.
+    fn pieces() -> impl Strategy<Value = Vec<u8>> {
+        let secret = prop::sample::select(vec![
+            "sk-ant-api03-abcdefghijklmnop",
+            "AKIAIOSFODNN7EXAMPLE",
+            "password=hunter2hunter2",
+            "\\nghp_abcdefghijklmnopqrstuv",
+            r#""api_key": "hunter2hunter2","#,
+            "postgres://me:hunter2@db.test/",
+            "4111 1111 1111 1111",
+            "Bearer hunter2hunter2hunter2",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P",
+        ]);
+        let piece = prop_oneof![
+            3 => secret.prop_map(|text| format!(" {text} ").into_bytes()),
+            3 => "[a-z é漢\\\\n{}\":=&.-]{0,40}".prop_map(String::into_bytes),
+            1 => prop::collection::vec(any::<u8>(), 0..8),
+        ];
+        prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn p36_a_body_that_is_cut_loses_the_same_secrets_as_the_whole(body in pieces(), keep in 0usize..700) {
+            let redactor = redactor();
+            let cut = &body[..body.len().min(keep + LOOKAHEAD)];
+            prop_assert_eq!(redactor.body(cut, keep), redactor.body(&body, keep));
+        }
+
+        #[test]
+        fn p36_no_planted_secret_is_left_wherever_a_body_is_cut(body in pieces(), keep in 0usize..700) {
+            let stored = redactor().body(&body[..body.len().min(keep + LOOKAHEAD)], keep);
+            let stored = String::from_utf8(stored).expect("bodies are stored as UTF-8");
+            for secret in ["hunter2", "IOSFODNN", "api03-abcdef", "ghp_abcdef", "eyJhbGci", "4111 1111 1"] {
+                prop_assert!(!stored.contains(secret), "{} in {}", secret, stored);
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_is_cut_between_characters() {
+        for keep in 0..8 {
+            let stored = redactor().body("aé漢b".as_bytes(), keep);
+            assert_eq!(stored, &"aé漢b".as_bytes()[..[0, 1, 1, 3, 3, 3, 6, 7][keep]], "{keep}");
+        }
+        assert_eq!(redactor().body(b"a\xff\xfeb", 9), "a\u{fffd}\u{fffd}b".as_bytes());
     }
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::options::Retention;
+use super::schema;
 
 /// Exchanges forgotten at once: few enough that the writer is soon back at its queue.
 const CHUNK: i64 = 1000;
@@ -71,6 +72,16 @@ fn forget_before(connection: &Connection, limit: i64) -> Result<bool> {
 fn forget_beside(connection: &Connection, limit: i64) -> Result<bool> {
     let mut forgotten = false;
     for (table, id) in [("dns_events", "dns_id"), ("commits", "commit_id")] {
+        let first = format!("SELECT at < ? FROM {table} ORDER BY {id} LIMIT 1");
+        if !connection
+            .prepare_cached(&first)?
+            .query_row([limit], |row| row.get(0))
+            .optional()?
+            .unwrap_or(false)
+        {
+            continue;
+        }
+        schema::note_last_id(connection, table, id)?;
         let oldest = format!("SELECT {id} FROM {table} ORDER BY {id} LIMIT {CHUNK}");
         let sql = format!("DELETE FROM {table} WHERE {id} IN ({oldest}) AND at < ?");
         forgotten |= connection.prepare_cached(&sql)?.execute([limit])? > 0;
@@ -101,6 +112,9 @@ fn forget_oldest(connection: &Connection) -> Result<bool> {
 /// Forgets the exchanges from `first` to `last` that began before `limit`, with all that hangs on them.
 fn forget_exchanges(connection: &Connection, first: i64, last: i64, limit: i64) -> Result<()> {
     let transaction = connection.unchecked_transaction()?;
+    for (table, id) in [("model_calls", "call_id"), ("upstream_errors", "error_id")] {
+        schema::note_last_id(&transaction, table, id)?;
+    }
     let of_calls =
         "IN (SELECT call_id FROM model_calls WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3)";
     for sql in [
@@ -108,9 +122,75 @@ fn forget_exchanges(connection: &Connection, first: i64, last: i64, limit: i64) 
         &format!("DELETE FROM tool_results WHERE call_id {of_calls}"),
         "DELETE FROM model_calls WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3",
         "DELETE FROM upstream_errors WHERE exchange_id BETWEEN ?1 AND ?2 AND at < ?3",
+        "DELETE FROM bodies WHERE exchange_id IN (SELECT exchange_id FROM net_events \
+         WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3)",
         "DELETE FROM net_events WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3",
     ] {
         transaction.prepare_cached(sql)?.execute((first, last, limit))?;
     }
     transaction.commit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROWS: &str = "INSERT OR IGNORE INTO sessions VALUES ('s', NULL, NULL, 0, NULL, '', ''); \
+        INSERT OR IGNORE INTO id_blocks VALUES (1, 100, 's'); \
+        INSERT INTO net_events (session_id, connection_id, started_at, listener, scheme, decision, total_us) \
+        VALUES ('s', 1, 0, '', '', 'allowed', 0); \
+        INSERT INTO bodies (exchange_id, request) SELECT max(exchange_id), x'00' FROM net_events;";
+
+    /// Inserts a row into each table whose ids are places to go on from; gives the ids.
+    fn insert(connection: &Connection) -> [i64; 4] {
+        connection.execute_batch(ROWS).expect("inserted");
+        let row = |table, column, values: &str| {
+            let id = schema::next_id(connection, table, column).expect("an id");
+            let sql = format!("INSERT INTO {table} ({column}, {values}");
+            connection.execute(&sql, [id]).expect("inserted");
+            id
+        };
+        let exchange = "(SELECT max(exchange_id) FROM net_events)";
+        [
+            row("commits", "commit_id", "at, net_events) VALUES (?, 0, '[]')"),
+            row(
+                "dns_events",
+                "dns_id",
+                "session_id, at, name, type, decision) VALUES (?, 's', 0, '', '', '')",
+            ),
+            row(
+                "upstream_errors",
+                "error_id",
+                &format!("exchange_id, at, phase) VALUES (?, {exchange}, 0, '')"),
+            ),
+            row(
+                "model_calls",
+                "call_id",
+                &format!(
+                    "exchange_id, session_id, started_at, provider, api, stream, usage_state, total_us) \
+                     VALUES (?, {exchange}, 's', 0, '', '', 0, 'none', 0)"
+                ),
+            ),
+        ]
+    }
+
+    #[test]
+    fn ids_go_on_after_everything_was_forgotten() {
+        let mut connection = Connection::open_in_memory().expect("memory");
+        schema::migrate(&mut connection).expect("migrated");
+        connection.pragma_update(None, "foreign_keys", false).expect("set");
+        let retention = Retention { age: Some(1), size: None };
+        let mut before = [0; 4];
+        for _ in 0..3 {
+            let ids = insert(&connection);
+            assert!(ids.iter().zip(&before).all(|(id, before)| id > before), "{ids:?} after {before:?}");
+            before = ids;
+            while forget(&connection, retention, 1000) {}
+            for table in ["net_events", "bodies", "commits", "dns_events", "upstream_errors", "model_calls"] {
+                let sql = format!("SELECT count(*) FROM {table}");
+                let left: i64 = connection.query_row(&sql, [], |row| row.get(0)).expect("counted");
+                assert_eq!(left, 0, "{table}");
+            }
+        }
+    }
 }

@@ -10,22 +10,27 @@ use std::net::SocketAddr;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, Result, ToSql};
 
-use super::event::{CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, WebSocketFacts};
+use super::event::{
+    BodyCopy, CallEvent, Client, DnsEvent, ErrorEvent, Event, HeadCopy, NetEvent, PolicyEvent, WebSocketFacts,
+};
 use super::redact::Redactor;
+use super::schema;
 use crate::model::usage::{Call, ToolCall, ToolResult};
 
 const NET: &str = "INSERT INTO net_events (session_id, exchange_id, connection_id, started_at, listener, client, \
     process_name, process_id, user_id, scheme, protocol, host, port, dialed, method, path, query, decision, rule, \
     rule_layer, reason, fault_phase, fault, status, request_bytes, response_bytes, response_decoded, \
     request_headers, response_headers, request_preview, response_preview, tap, dns_us, connect_us, tls_us, \
-    first_byte_us, total_us, websocket) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    first_byte_us, total_us, websocket, request_cut, response_cut) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-const CALL: &str = "INSERT INTO model_calls (session_id, exchange_id, started_at, provider, api, model_requested, \
+const BODIES: &str = "INSERT INTO bodies (exchange_id, request, response) VALUES (?, ?, ?)";
+
+const CALL: &str = "INSERT INTO model_calls (session_id, call_id, exchange_id, started_at, provider, api, model_requested, \
     model, response_id, stream, messages_count, tools_count, system_bytes, input_tokens, cache_read_tokens, \
     cache_write_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, usage, \
     usage_state, stop_reason, service_tier, error_type, error_message, cost_pico_usd, price_version, \
-    first_token_us, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    first_token_us, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?)";
 
 const TOOL_CALL: &str =
@@ -34,28 +39,32 @@ const TOOL_CALL: &str =
 const TOOL_RESULT: &str =
     "INSERT INTO tool_results (call_id, position, tool_call_id, is_error, preview) VALUES (?, ?, ?, ?, ?)";
 
-const ERROR: &str = "INSERT INTO upstream_errors (exchange_id, at, phase, status, type, code, message, \
-    retry_after_us, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const ERROR: &str = "INSERT INTO upstream_errors (error_id, exchange_id, at, phase, status, type, code, message, \
+    retry_after_us, request_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-const DNS: &str = "INSERT INTO dns_events (session_id, at, client, process_name, process_id, name, type, decision, \
-    rule, rcode, answers, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const DNS: &str = "INSERT INTO dns_events (session_id, dns_id, at, client, process_name, process_id, name, type, decision, \
+    rule, rcode, answers, total_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+const POLICY: &str = "INSERT INTO policies (session_id, at, digest) VALUES (?, ?, ?)";
 
 /// How many statements [`Rows`] keeps prepared.
-pub(super) const STATEMENTS: usize = 6;
+pub(super) const STATEMENTS: usize = 12;
 
 /// What is kept from batch to batch.
 #[derive(Debug)]
 pub(super) struct Scratch {
     redactor: Redactor,
     headers: bool,
+    /// Most bytes of a body that its row holds itself.
+    preview: usize,
     json: Vec<u8>,
     /// The address that was formatted last, and its text: most rows have the same.
     dialed: Option<(SocketAddr, String)>,
 }
 
 impl Scratch {
-    pub(super) fn new(redactor: Redactor, headers: bool) -> Self {
-        Self { redactor, headers, json: Vec::with_capacity(4096), dialed: None }
+    pub(super) fn new(redactor: Redactor, headers: bool, preview: usize) -> Self {
+        Self { redactor, headers, preview, json: Vec::with_capacity(4096), dialed: None }
     }
 }
 
@@ -64,11 +73,17 @@ pub(super) struct Rows<'c, 's, 'e> {
     connection: &'c Connection,
     scratch: &'s mut Scratch,
     net: Prepared<'c, 'e>,
+    bodies: Prepared<'c, 'e>,
     call: Prepared<'c, 'e>,
     tool_call: Prepared<'c, 'e>,
     tool_result: Prepared<'c, 'e>,
     error: Prepared<'c, 'e>,
     dns: Prepared<'c, 'e>,
+    policy: Prepared<'c, 'e>,
+    /// Ids of the next call, error and look-up, once one was written.
+    next_call: Option<i64>,
+    next_error: Option<i64>,
+    next_dns: Option<i64>,
 }
 
 impl<'c, 's, 'e> Rows<'c, 's, 'e> {
@@ -78,11 +93,16 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             connection,
             scratch,
             net: Prepared::of_session(connection, NET, session)?,
+            bodies: Prepared::new(connection, BODIES)?,
             call: Prepared::of_session(connection, CALL, session)?,
             tool_call: Prepared::new(connection, TOOL_CALL)?,
             tool_result: Prepared::new(connection, TOOL_RESULT)?,
             error: Prepared::new(connection, ERROR)?,
             dns: Prepared::of_session(connection, DNS, session)?,
+            policy: Prepared::of_session(connection, POLICY, session)?,
+            next_call: None,
+            next_error: None,
+            next_dns: None,
         })
     }
 
@@ -93,11 +113,12 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             Event::Call(event) => self.call(event),
             Event::Error(event) => self.error(event),
             Event::Dns(event) => self.dns(event),
+            Event::Policy(event) => self.policy(event),
         }
     }
 
     fn net(&mut self, event: &'e NetEvent) -> Result<()> {
-        let Scratch { redactor, headers, json, dialed } = &mut *self.scratch;
+        let Scratch { redactor, headers, preview, json, dialed } = &mut *self.scratch;
         let mut row = Row::new(&mut self.net);
         row.number(event.exchange_id)?.number(event.connection_id)?.put(event.started_at)?;
         row.shared(Some(&event.listener))?;
@@ -117,12 +138,28 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         for head in [&event.request_headers, &event.response_headers] {
             row.headers(head.as_ref().filter(|_| *headers), redactor, json)?;
         }
-        for preview in [&event.request_preview, &event.response_preview] {
-            row.put(preview.as_deref().map(|raw| redactor.preview(raw)))?;
+        let bodies = [event.request_body.as_ref(), event.response_body.as_ref()];
+        for body in bodies {
+            row.put(body.map(|body| redactor.body(&body.bytes, body.keep.min(*preview))))?;
         }
         row.put(event.tap.as_deref())?.count(event.dns_us)?.count(event.connect_us)?.count(event.tls_us)?;
         row.count(event.first_byte_us)?.number(event.total_us)?;
         row.websocket(event.websocket, json)?;
+        for body in bodies {
+            row.put(body.map(|body| body.cut))?;
+        }
+        row.insert()?;
+        let long = bodies.map(|body| body.filter(|body| body.kept() > self.scratch.preview));
+        if long == [None, None] { Ok(()) } else { self.bodies(event.exchange_id, long) }
+    }
+
+    /// Bodies that are longer than their previews.
+    fn bodies(&mut self, exchange_id: u64, bodies: [Option<&BodyCopy>; 2]) -> Result<()> {
+        let mut row = Row::new(&mut self.bodies);
+        row.number(exchange_id)?;
+        for body in bodies {
+            row.put(body.map(|body| self.scratch.redactor.body(&body.bytes, body.keep)))?;
+        }
         row.insert()
     }
 
@@ -130,8 +167,13 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         let redactor = &self.scratch.redactor;
         let Call { usage, .. } = &event.call;
         let call = &event.call;
+        let call_id = taken(self.connection, &mut self.next_call, "model_calls", "call_id")?;
         let mut row = Row::new(&mut self.call);
-        row.number(event.exchange_id)?.put(event.started_at)?.put(call.provider)?.put(call.api)?;
+        row.put(call_id)?
+            .number(event.exchange_id)?
+            .put(event.started_at)?
+            .put(call.provider)?
+            .put(call.api)?;
         row.put(&call.model_requested)?.put(&call.model)?.put(&call.response_id)?.put(call.stream)?;
         row.count(call.messages_count)?.count(call.tools_count)?.count(call.system_bytes)?;
         row.count(usage.input)?.count(usage.cache_read)?.count(usage.cache_write)?;
@@ -146,7 +188,6 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             .number(call.total_us)?;
         row.insert()?;
         if !call.tool_calls.is_empty() || !call.tool_results.is_empty() {
-            let call_id = self.connection.last_insert_rowid();
             self.tool_calls(call_id, &call.tool_calls)?;
             self.tool_results(call_id, &call.tool_results)?;
         }
@@ -175,8 +216,13 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
 
     fn error(&mut self, event: &'e ErrorEvent) -> Result<()> {
         let error = &event.error;
+        let error_id = taken(self.connection, &mut self.next_error, "upstream_errors", "error_id")?;
         let mut row = Row::new(&mut self.error);
-        row.number(event.exchange_id)?.put(event.at)?.put(event.phase.as_str())?.put(error.status)?;
+        row.put(error_id)?
+            .number(event.exchange_id)?
+            .put(event.at)?
+            .put(event.phase.as_str())?
+            .put(error.status)?;
         row.put(&error.kind)?.put(&error.code)?;
         row.searched(error.message.as_deref(), &self.scratch.redactor)?;
         row.count(error.retry_after_us)?.put(&error.request_id)?;
@@ -184,12 +230,29 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
     }
 
     fn dns(&mut self, event: &'e DnsEvent) -> Result<()> {
+        let dns_id = taken(self.connection, &mut self.next_dns, "dns_events", "dns_id")?;
         let mut row = Row::new(&mut self.dns);
-        row.put(event.at)?.client(&event.client)?.put(&event.name)?.put(&event.kind)?;
+        row.put(dns_id)?.put(event.at)?.client(&event.client)?.put(&event.name)?.put(&event.kind)?;
         row.shared(Some(event.decision.as_str()))?.shared(event.rule.as_deref())?;
         row.put(&event.rcode)?.put(&event.answers)?.count(event.total_us)?;
         row.insert()
     }
+
+    fn policy(&mut self, event: &'e PolicyEvent) -> Result<()> {
+        let mut row = Row::new(&mut self.policy);
+        row.put(event.at)?.put(&*event.digest)?;
+        row.insert()
+    }
+}
+
+/// The next id of a table; looked up for the first row of a batch, which nobody else writes to meanwhile.
+fn taken(connection: &Connection, next: &mut Option<i64>, table: &str, column: &str) -> Result<i64> {
+    let id = match *next {
+        Some(id) => id,
+        None => schema::next_id(connection, table, column)?,
+    };
+    *next = Some(id + 1);
+    Ok(id)
 }
 
 fn dialed_text(last: &mut Option<(SocketAddr, String)>, address: SocketAddr) -> &str {
@@ -284,7 +347,7 @@ impl<'a, 'c, 'e> Row<'a, 'c, 'e> {
 
     /// Text from a guest or an origin, searched for secrets.
     fn searched(&mut self, value: Option<&str>, redactor: &Redactor) -> Result<&mut Self> {
-        self.text(value.map(|text| redactor.preview(text.as_bytes())).as_deref())
+        self.text(value.map(|text| redactor.text(text.as_bytes())).as_deref())
     }
 
     fn client(&mut self, client: &'e Client) -> Result<&mut Self> {

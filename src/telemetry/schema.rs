@@ -3,10 +3,32 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Step `n` leads from version `n` to `n + 1`; the first makes a new file.
-const STEPS: &[&str] = &[include_str!("schema.sql")];
+const STEPS: &[&str] =
+    &[include_str!("schema.sql"), include_str!("schema/policies.sql"), include_str!("schema/bodies.sql")];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
+
+/// The first version that keeps bodies.
+pub(super) const BODIES: i64 = 3;
+
+/// The id that the next row of a table gets: higher than any that a row has or had.
+pub(super) fn next_id(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<i64> {
+    let sql = format!(
+        "SELECT 1 + max(coalesce((SELECT max({column}) FROM {table}), 0), \
+         coalesce((SELECT id FROM last_ids WHERE source = '{table}'), 0))"
+    );
+    connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))
+}
+
+/// Notes how high the ids of a table went, before rows are forgotten.
+pub(super) fn note_last_id(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<()> {
+    let sql = format!(
+        "INSERT OR REPLACE INTO last_ids (source, id) \
+         SELECT '{table}', max({column}) FROM {table} HAVING max({column}) IS NOT NULL"
+    );
+    connection.prepare_cached(&sql)?.execute([]).map(drop)
+}
 
 /// `PRAGMA application_id`: "TOLL".
 const APPLICATION_ID: i64 = 0x544f_4c4c;

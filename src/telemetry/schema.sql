@@ -1,6 +1,6 @@
 -- The ledger's public interface: table and column names that users and tools query.
 -- More columns and indexes may be added; these keep their names and meaning. PRAGMA user_version counts migrations:
--- this file is version 1.
+-- this file is version 1, and the files in schema/ lead to later ones.
 -- Times are Unix microseconds (INTEGER), durations microseconds, sizes bytes, money pico-USD (1e-12). NULL means unknown, never 0.
 
 CREATE TABLE sessions (

@@ -4,13 +4,13 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use crossbeam_channel::{Sender, TrySendError};
 
-use super::event::Event;
+use super::event::{BodyCopy, Event};
 use super::options::{LedgerOptions, OnFailure};
 use crate::limits::Micros;
 
@@ -88,11 +88,17 @@ impl Sink {
     }
 
     /// Hands an event to the writer, or gives it back when the queue is full or the writer gone.
-    pub fn try_send(&self, event: Event) -> Result<(), Full> {
+    ///
+    /// Bodies are left behind where too many wait: the queue is bounded in events, and these may be large.
+    pub fn try_send(&self, mut event: Event) -> Result<(), Full> {
+        let bodies = self.shared.admit_bodies(&mut event);
         match self.queue.try_send(Message::Event(event)) {
             Err(
                 TrySendError::Full(Message::Event(event)) | TrySendError::Disconnected(Message::Event(event)),
-            ) => Err(Full(event)),
+            ) => {
+                self.shared.bodies.fetch_sub(bodies, Relaxed);
+                Err(Full(event))
+            }
             _ => Ok(()),
         }
     }
@@ -171,6 +177,8 @@ pub(super) struct Shared {
     /// Losses that are written, or known to the writer.
     pub(super) lost_total: AtomicU64,
     pub(super) written: AtomicU64,
+    /// Bytes of bodies that wait for the writer.
+    bodies: AtomicUsize,
     /// Set when the ledger is being closed: until when the writer may go on trying.
     pub(super) closing: OnceLock<Instant>,
 }
@@ -189,13 +197,51 @@ impl Shared {
             lost: Default::default(),
             lost_total: AtomicU64::new(0),
             written: AtomicU64::new(0),
+            bodies: AtomicUsize::new(0),
             closing: OnceLock::new(),
+        }
+    }
+
+    /// Counts the bodies of an event, or empties them where too many wait; how many bytes were counted.
+    fn admit_bodies(&self, event: &mut Event) -> usize {
+        let bytes = bodies(event);
+        if bytes > 0 && self.bodies.fetch_add(bytes, Relaxed) + bytes > BODIES {
+            self.bodies.fetch_sub(bytes, Relaxed);
+            for body in both(event).into_iter().flatten() {
+                *body = BodyCopy { cut: true, ..BodyCopy::default() };
+            }
+            return 0;
+        }
+        bytes
+    }
+
+    /// The bodies of these events do not wait any more.
+    pub(super) fn bodies_written(&self, events: &[Event]) {
+        let bytes: usize = events.iter().map(bodies).sum();
+        if bytes > 0 {
+            self.bodies.fetch_sub(bytes, Relaxed);
         }
     }
 }
 
+/// Most bytes of bodies that wait for the writer.
+const BODIES: usize = 64 << 20;
+
+/// Bytes of an event's bodies.
+fn bodies(event: &Event) -> usize {
+    let Event::Net(row) = event else { return 0 };
+    [&row.request_body, &row.response_body].into_iter().flatten().map(|body| body.bytes.len()).sum()
+}
+
+fn both(event: &mut Event) -> [Option<&mut BodyCopy>; 2] {
+    match event {
+        Event::Net(row) => [row.request_body.as_mut(), row.response_body.as_mut()],
+        _ => [None, None],
+    }
+}
+
 /// The ledger's words for the kinds of events, as in `dropped.kind`.
-pub(super) const KINDS: [&str; 4] = ["net_event", "model_call", "upstream_error", "dns_event"];
+pub(super) const KINDS: [&str; 5] = ["net_event", "model_call", "upstream_error", "dns_event", "policy"];
 
 /// Which of [`KINDS`] an event is.
 pub(super) fn kind_index(event: &Event) -> usize {
@@ -204,5 +250,6 @@ pub(super) fn kind_index(event: &Event) -> usize {
         Event::Call(_) => 1,
         Event::Error(_) => 2,
         Event::Dns(_) => 3,
+        Event::Policy(_) => 4,
     }
 }

@@ -1,6 +1,7 @@
 //! Texts on their way out: JSON strings from any bytes, and control characters made harmless for terminals (P36).
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// Appends `bytes` as a JSON string. What is no UTF-8 becomes U+FFFD.
 pub fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
@@ -48,6 +49,23 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         if is_unsafe(c) { out.extend(c.escape_default()) } else { out.push(c) }
     }
     Cow::Owned(out)
+}
+
+/// JSON with what [`printable`] would escape written as `\u…`: such characters stand in strings only, but for the line
+/// feeds between them.
+pub fn printable_json(json: String) -> String {
+    if !json.chars().any(|c| c != '\n' && is_unsafe(c)) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        if c != '\n' && is_unsafe(c) {
+            write!(out, "\\u{:04x}", u32::from(c)).expect("writing to a String does not fail");
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn is_unsafe(c: char) -> bool {
@@ -106,6 +124,16 @@ mod tests {
             "a\\u{1b}[31mb\\r\\n\\u{9b}c\\u{202e}d\\u{7f}"
         );
         assert_eq!(printable("plain é 漢"), "plain é 漢");
+    }
+
+    #[test]
+    fn p36_json_holds_no_control_characters_and_says_the_same() {
+        let text = "a\x1b[2J\x7f\u{9b}2J\u{202e}\u{feff}é\n";
+        for json in [serde_json::to_string(&[text]), serde_json::to_string_pretty(&[text])] {
+            let safe = printable_json(json.expect("JSON"));
+            assert!(!safe.chars().any(|c| c != '\n' && is_unsafe(c)), "{safe}");
+            assert_eq!(serde_json::from_str::<[String; 1]>(&safe).expect("JSON"), [text]);
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::ledger::Closed;
 use super::options::Retention;
 use super::retention;
 use super::rows::{Rows, Scratch};
+use super::schema;
 use super::sink::{KINDS, Message, Shared, Trouble, kind_index};
 
 /// Most events in one transaction.
@@ -53,6 +54,15 @@ pub(super) struct Writer {
     pub(super) retention: Retention,
     /// When old rows are looked for next.
     pub(super) forget_at: Instant,
+    /// The last commit, until it is known that the file that it went to is still the ledger.
+    pub(super) unconfirmed: Option<Commit>,
+}
+
+/// What a commit is known by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Commit {
+    id: i64,
+    at: i64,
 }
 
 /// Unix microseconds.
@@ -124,6 +134,7 @@ impl Writer {
         if self.shared.failed.swap(false, Relaxed) {
             log::warn!("the ledger can be written again");
         }
+        self.shared.bodies_written(batch);
         batch.clear();
     }
 
@@ -155,6 +166,7 @@ impl Writer {
     /// A commit counts only if the file it went to is still the ledger.
     fn confirm(&mut self, events: u64, bad: u64) -> Result<(), Trouble> {
         self.database.as_mut().map_or(Err(Trouble::Io), Database::look)?;
+        self.unconfirmed = None;
         self.shared.written.fetch_add(events - bad, Relaxed);
         Ok(())
     }
@@ -165,12 +177,17 @@ impl Writer {
         self.reopen()?;
         let Some(database) = &mut self.database else { return Err(Refusal::File(Trouble::Io)) };
         let transaction = database.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let Some(commit) = self.unconfirmed
+            && commit.is_in(&transaction)?
+        {
+            return Ok(0); // the file was away for a while, or was mended from its log
+        }
         let bad = {
             let rows = Rows::new(&transaction, &self.session.id, &mut self.scratch)?;
             insert_all(&transaction, rows, batch, carefully)?
         };
         let at = wall();
-        record_commit(&transaction, batch, at)?;
+        let commit = record_commit(&transaction, batch, at)?;
         for (kind, why) in &bad {
             record_dropped(&transaction, at, kind, 1, why)?;
         }
@@ -178,6 +195,7 @@ impl Writer {
         let committed = record_lost(&transaction, at, lost).and_then(|()| transaction.commit());
         settle_lost(&self.shared, lost, committed.is_ok());
         committed?;
+        self.unconfirmed = Some(commit);
         self.shared.lost_total.fetch_add(bad.len() as u64, Relaxed);
         Ok(bad.len() as u64)
     }
@@ -244,6 +262,13 @@ impl Writer {
     }
 }
 
+impl Commit {
+    fn is_in(self, connection: &Connection) -> rusqlite::Result<bool> {
+        let sql = "SELECT count(*) FROM commits WHERE commit_id = ? AND at = ?";
+        connection.query_row(sql, (self.id, self.at), |row| row.get(0))
+    }
+}
+
 /// Why a transaction was not committed.
 enum Refusal {
     /// One row cannot be stored.
@@ -298,7 +323,7 @@ fn insert_alone<'e>(
 }
 
 /// One row that says which exchanges came with this batch.
-fn record_commit(connection: &Connection, batch: &[Event], at: i64) -> rusqlite::Result<()> {
+fn record_commit(connection: &Connection, batch: &[Event], at: i64) -> rusqlite::Result<Commit> {
     let mut ids: Vec<u64> = batch
         .iter()
         .filter_map(|event| match event {
@@ -307,10 +332,11 @@ fn record_commit(connection: &Connection, batch: &[Event], at: i64) -> rusqlite:
         })
         .collect();
     ids.sort_unstable();
+    let id = schema::next_id(connection, "commits", "commit_id")?;
     connection
-        .prepare_cached("INSERT INTO commits (at, net_events) VALUES (?, ?)")?
-        .execute((at, ranges(&ids)))
-        .map(drop)
+        .prepare_cached("INSERT INTO commits (commit_id, at, net_events) VALUES (?, ?, ?)")?
+        .execute((id, at, ranges(&ids)))?;
+    Ok(Commit { id, at })
 }
 
 /// Ascending ids as a JSON array of ranges.

@@ -10,21 +10,17 @@
 
 mod number;
 mod shape;
+mod string;
 mod text;
 
 pub use number::Number;
 pub use shape::Shape;
 pub use text::Text;
 
-use memchr::memchr2;
-
 use text::Gather;
 
 /// How deep a document may nest.
 pub const MAX_DEPTH: usize = 256;
-
-/// Longest key that can match a shape; longer ones are skipped.
-const MAX_KEY: usize = 64;
 
 /// A scalar as it is told to a [`Sink`].
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -224,10 +220,7 @@ impl<T: Copy> Skimmer<T> {
         }
         match (self.expect, byte) {
             (Expect::KeyOrEnd | Expect::Key, b'"') => {
-                self.token = Token::Key;
-                let wanted = self.stack.last().is_some_and(Frame::has_members);
-                self.gather.start(if wanted { Some(MAX_KEY) } else { None });
-                return self.string(bytes, at + 1, sink);
+                return Ok(self.key(bytes, at + 1, sink));
             }
             (Expect::Colon, b':') => self.expect = Expect::Value,
             (Expect::CommaOrEnd, b',') => self.comma(),
@@ -248,11 +241,7 @@ impl<T: Copy> Skimmer<T> {
     #[inline]
     fn value(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink<T>) -> Result<usize, JsonError> {
         match bytes[at] {
-            b'"' => {
-                self.token = Token::String;
-                self.gather.start(self.next.and_then(Shape::kept));
-                return self.string(bytes, at + 1, sink);
-            }
+            b'"' => return Ok(self.text(bytes, at + 1, sink)),
             b'{' => self.open(false, at, sink)?,
             b'[' => self.open(true, at, sink)?,
             b't' => self.token = Token::Word(b"rue", Some(true)),
@@ -260,6 +249,10 @@ impl<T: Copy> Skimmer<T> {
             b'n' => self.token = Token::Word(b"ull", None),
             b'-' | b'0'..=b'9' => {
                 self.gather.start(self.next.and_then(Shape::kept).map(|_| number::MAX_LEN));
+                if let Some(length) = number::plain(&bytes[at..]) {
+                    self.end_number(number::State::Integer, &bytes[at..at + length], sink)?;
+                    return Ok(self.comma_at(bytes, at + length));
+                }
                 return self.number(number::State::Start, bytes, at, sink);
             }
             _ => return Err(JsonError::Syntax),
@@ -327,49 +320,6 @@ impl<T: Copy> Skimmer<T> {
         self.next = Some(self.root);
     }
 
-    /// Inside a string: jumps to the next quote or backslash.
-    #[inline]
-    fn string(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink<T>) -> Result<usize, JsonError> {
-        if self.gather.escaping() {
-            self.gather.escape(bytes[at])?;
-            return Ok(at + 1);
-        }
-        let rest = &bytes[at..];
-        let Some(length) = quote_or_backslash(rest) else {
-            self.gather.plain(rest);
-            return Ok(bytes.len());
-        };
-        let (piece, special) = (&rest[..length], rest[length]);
-        if special == b'\\' {
-            self.gather.plain(piece);
-            self.gather.begin_escape();
-        } else if matches!(self.token, Token::Key) {
-            self.end_key(piece);
-        } else {
-            self.end_text(piece, sink);
-        }
-        Ok(at + length + 1)
-    }
-
-    #[inline]
-    fn end_key(&mut self, last: &[u8]) {
-        self.token = Token::None;
-        self.expect = Expect::Colon;
-        let shape = self.stack.last().and_then(|frame| frame.shape);
-        self.next = shape.filter(|shape| !shape.members.is_empty()).and_then(|shape| {
-            let key = self.gather.end(last);
-            if key.clipped { None } else { shape.member(key.bytes) }
-        });
-    }
-
-    #[inline]
-    fn end_text(&mut self, last: &[u8], sink: &mut impl Sink<T>) {
-        if let Some(tag) = self.next.and_then(|shape| shape.tag) {
-            sink.value(tag, Value::Text(self.gather.end(last)));
-        }
-        self.value_done();
-    }
-
     fn number(
         &mut self,
         mut state: number::State,
@@ -428,12 +378,6 @@ impl<T: Copy> Skimmer<T> {
     }
 }
 
-impl<T> Frame<T> {
-    fn has_members(&self) -> bool {
-        self.shape.is_some_and(|shape| !shape.members.is_empty())
-    }
-}
-
 impl RawCapture {
     fn start(&mut self, cap: usize, height: usize, at: usize) {
         self.bytes.clear();
@@ -449,35 +393,6 @@ impl RawCapture {
     fn text(&self) -> Text<'_> {
         Text { bytes: &self.bytes, len: self.len, clipped: self.len > self.bytes.len() as u64 }
     }
-}
-
-/// Most keys and many values end within a few bytes, where a call into memchr costs more than it saves: these are
-/// searched eight at a time.
-#[inline]
-fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
-    const NEAR: usize = 32;
-    let (words, _) = bytes[..bytes.len().min(NEAR)].as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = equal_bytes(word, b'"') | equal_bytes(word, b'\\');
-        if found != 0 {
-            return Some(at * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let near = words.len() * 8;
-    let rest = &bytes[near..];
-    if near < NEAR {
-        return rest.iter().position(|&byte| byte == b'"' || byte == b'\\').map(|at| at + near);
-    }
-    memchr2(b'"', b'\\', rest).map(|at| at + near)
-}
-
-/// Has the high bit of each byte of `word` that equals `byte`, and perhaps of bytes above the lowest such one.
-#[inline]
-fn equal_bytes(word: u64, byte: u8) -> u64 {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    let zero_where_equal = word ^ (LOW * u64::from(byte));
-    zero_where_equal.wrapping_sub(LOW) & !zero_where_equal & (LOW << 7)
 }
 
 #[cfg(test)]

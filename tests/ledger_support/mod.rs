@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tollgate::limits::SECOND;
-use tollgate::telemetry::event::{Decision, Event, NetEvent};
+use tollgate::telemetry::event::{BodyCopy, Decision, Event, NetEvent};
 use tollgate::telemetry::{Ledger, LedgerOptions, SessionInfo, Sink};
 
 /// Where a test's ledger lies.
@@ -67,6 +67,11 @@ pub fn net(id: u64) -> NetEvent {
         total_us: 1,
         ..NetEvent::begin(id, at, listener, Arc::default())
     }
+}
+
+/// A whole body.
+pub fn body(bytes: Vec<u8>) -> BodyCopy {
+    BodyCopy { keep: bytes.len(), bytes, cut: false }
 }
 
 /// Sends one plain event and says its id.

@@ -49,7 +49,16 @@ impl Authority {
 
     /// A server configuration for `host` with the given flaw.
     pub fn server(&self, host: &str, flaw: Flaw) -> Arc<ServerConfig> {
-        let (chain, key) = self.leaf(host, flaw);
+        self.configure(vec![host.to_owned()], flaw)
+    }
+
+    /// A server configuration with one certificate for all these hosts and addresses.
+    pub fn server_for(&self, hosts: impl IntoIterator<Item = String>) -> Arc<ServerConfig> {
+        self.configure(hosts.into_iter().collect(), Flaw::None)
+    }
+
+    fn configure(&self, hosts: Vec<String>, flaw: Flaw) -> Arc<ServerConfig> {
+        let (chain, key) = self.leaf(hosts, flaw);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -60,10 +69,10 @@ impl Authority {
         Arc::new(config)
     }
 
-    fn leaf(&self, host: &str, flaw: Flaw) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    fn leaf(&self, hosts: Vec<String>, flaw: Flaw) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         let key = KeyPair::generate().expect("a key");
-        let name = if flaw == Flaw::WrongName { "other.example" } else { host };
-        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+        let names = if flaw == Flaw::WrongName { vec!["other.example".to_owned()] } else { hosts };
+        let mut params = CertificateParams::new(names).expect("names");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         (params.not_before, params.not_after) = match flaw {
             Flaw::Expired => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),

@@ -71,9 +71,15 @@ impl Stage {
 
     /// `tollgate run` with this stage's configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let mut command = self.tollgate();
         command.arg("run").arg("--config").arg(self.path("tollgate.toml"));
         command.arg("--policy").arg(self.path("user.toml")).args(arguments);
+        command
+    }
+
+    /// The built binary, run as the stage's user in its own directory.
+    pub fn tollgate(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
         command.current_dir(self.path("own")).stdin(Stdio::null());
         if self.uid != nix::unistd::geteuid().as_raw() {
             command.uid(self.uid).gid(self.uid);

@@ -29,6 +29,9 @@ pub struct Setup {
     user: Option<String>,
     corp: Option<String>,
     map: BTreeMap<String, SocketAddr>,
+    upstream: String,
+    environment: Vec<(&'static str, &'static str)>,
+    first: String,
     more: String,
     descriptors: Option<usize>,
 }
@@ -45,7 +48,18 @@ impl Default for Setup {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let origins = Arc::new(Authority::new(dir.path()));
         let user = Some("[network]\ndefault = \"allow\"\n".to_owned());
-        Self { dir, origins, user, corp: None, map: BTreeMap::new(), more: String::new(), descriptors: None }
+        Self {
+            dir,
+            origins,
+            user,
+            corp: None,
+            map: BTreeMap::new(),
+            upstream: String::new(),
+            environment: Vec::new(),
+            first: String::new(),
+            more: String::new(),
+            descriptors: None,
+        }
     }
 }
 
@@ -68,9 +82,29 @@ impl Setup {
         self
     }
 
+    /// More lines for the table `[upstream]`.
+    pub fn upstream(mut self, text: &str) -> Self {
+        self.upstream.push_str(text);
+        self.upstream.push('\n');
+        self
+    }
+
+    /// An environment variable of the proxy.
+    pub fn env(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
     /// Writes no `[policy]` table: the test brings its own by [`Setup::more`].
     pub fn without_policy(mut self) -> Self {
         self.user = None;
+        self
+    }
+
+    /// A key of `tollgate.toml` that stands before all tables.
+    pub fn key(mut self, line: &str) -> Self {
+        self.first.push_str(line);
+        self.first.push('\n');
         self
     }
 
@@ -122,6 +156,7 @@ impl Setup {
             .args(["-c", &format!("{limit}exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_tollgate")])
             .args(["serve", "--config"])
             .arg(self.path("tollgate.toml"))
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -146,7 +181,8 @@ impl Setup {
     fn config(&self) -> String {
         let quoted = |path: &Path| format!("{:?}", path.to_string_lossy());
         let at = |name: &str| quoted(&self.path(name));
-        let mut text = format!("state_dir = {}\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n", at("state"));
+        let listen = "[[listen]]\naddress = \"tcp://127.0.0.1:0\"";
+        let mut text = format!("state_dir = {}\n{}{listen}\n", at("state"), self.first);
         if self.user.is_some() {
             let _ = writeln!(text, "[policy]\nuser = {}", at("user.toml"));
         }
@@ -154,6 +190,7 @@ impl Setup {
             let _ = writeln!(text, "corp = {}", at("corp.toml"));
         }
         let _ = writeln!(text, "[upstream]\nextra_ca_files = [{}]", quoted(self.origins.file()));
+        text.push_str(&self.upstream);
         text.push_str("[upstream.map]\n");
         for (host_and_port, address) in &self.map {
             let _ = writeln!(text, "{host_and_port:?} = \"{address}\"");
@@ -191,6 +228,11 @@ impl Proxy {
     /// The most that was ever resident, in bytes.
     pub fn peak_rss(&self) -> u64 {
         self.memory("VmHWM:")
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn memory(&self, what: &str) -> u64 {

@@ -1,20 +1,20 @@
 //! The checks on a machine that runs the proxy.
 
-use std::net::{SocketAddr, TcpStream};
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use super::{Args, Check};
-use crate::cert::Authority;
+use super::fetch::{PATIENCE, plain};
+use super::stores::NOBODY;
+use super::{Args, Check, clock, trial};
 use crate::cert::authority::Paths;
-use crate::config::{self, Listen, ListenAddress, Overrides, Settings};
-use crate::guest::redirect::Tool;
+use crate::cert::{Authority, bundle, facts};
+use crate::config::{self, Confine, Listen, ListenAddress, Overrides, Settings};
+use crate::confine;
+use crate::guest::redirect::{Rules, Tool};
 use crate::reactor::wall_clock;
 use crate::telemetry::query::Reader;
-
-/// 2025-01-01: no clock that is right shows less.
-const EARLIEST: i64 = 1_735_689_600_000_000;
 
 /// Everything that can be looked at from outside of a guest.
 pub(super) fn checks(args: &Args) -> Vec<Check> {
@@ -23,23 +23,16 @@ pub(super) fn checks(args: &Args) -> Vec<Check> {
     match config::load(args.config.as_deref(), &overrides) {
         Ok(settings) => {
             checks.push(Check::ok("settings", settings.state_dir.display().to_string()));
-            checks.extend([authority(&settings), policy(&settings), ledger(&settings)]);
+            checks.extend([authority(&settings), policy(&settings), ledger(&settings), names()]);
+            checks.extend(copies(&settings));
             checks.extend(settings.listeners().iter().map(listener));
+            checks.push(confinement(settings.confine));
         }
         Err(error) => checks.push(Check::bad("settings", error.to_string(), "mend the configuration file")),
     }
-    checks.push(redirect());
-    checks.push(jail());
+    checks.extend(redirect());
+    checks.extend(trial::checks());
     checks
-}
-
-fn clock() -> Check {
-    let now = wall_clock();
-    if now > EARLIEST {
-        Check::ok("clock", crate::telemetry::text::utc(now))
-    } else {
-        Check::bad("clock", "far in the past", "set the clock: certificates are judged by it")
-    }
 }
 
 fn authority(settings: &Settings) -> Check {
@@ -68,46 +61,99 @@ fn ledger(settings: &Settings) -> Check {
     Check::of("ledger", said, "move the file away; a new one is made")
 }
 
-fn listener(listen: &Listen) -> Check {
-    let answers = match &listen.address {
-        ListenAddress::Tcp(address) => connects(*address),
-        ListenAddress::Unix(path) => UnixStream::connect(path).is_ok(),
-        ListenAddress::Vsock { .. } => false, // this machine's own port cannot be dialled from here
+/// The bundle and what `ca env` made of it must hold the CA of today.
+fn copies(settings: &Settings) -> Vec<Check> {
+    let Ok(authority) = facts::certificate_text(&Paths::in_dir(&settings.state_dir).cert) else {
+        return Vec::new();
     };
-    let state = if answers { "somebody listens" } else { "nobody listens" };
-    Check::ok("listener", format!("{}: {state}", listen.address))
+    let trust = fs::read_dir(settings.state_dir.join("trust")).into_iter().flatten().flatten();
+    let trust =
+        trust.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "crt"));
+    let holds = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let place = path.display().to_string();
+        if text.contains(authority.trim()) {
+            Check::ok("bundle", format!("{place} holds the CA"))
+        } else {
+            Check::bad(
+                "bundle",
+                format!("{place} lacks the CA"),
+                "run `tollgate ca bundle` and `tollgate ca env`",
+            )
+        }
+    };
+    let bundle = settings.state_dir.join(bundle::FILE);
+    bundle.exists().then_some(bundle).into_iter().chain(trust).map(holds).collect()
 }
 
-fn connects(address: SocketAddr) -> bool {
-    TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()
+/// Whether names can be looked up here; a proxy whose origins are mapped, or that goes through another, does not care.
+fn names() -> Check {
+    match (NOBODY, 80).to_socket_addrs() {
+        Err(error) if error.to_string().contains("Temporary") => Check::ok(
+            "names",
+            "no name server answers: only mapped hosts and a corporate proxy can be reached",
+        ),
+        _ => Check::ok("names", "a name server answers"),
+    }
 }
 
-fn redirect() -> Check {
-    let found = Tool::find().map(|tool| match tool {
+/// Where requests are taken from anybody, one for nobody's host must be refused, and by the proxy.
+fn listener(listen: &Listen) -> Check {
+    let what = |state: &str| Check::ok("listener", format!("{}: {state}", listen.address));
+    match &listen.address {
+        ListenAddress::Tcp(address) if TcpStream::connect_timeout(address, PATIENCE).is_err() => {
+            what("nobody listens; is `tollgate serve` running?")
+        }
+        ListenAddress::Tcp(address) if !listen.proxy_header => match plain(*address, NOBODY, "/") {
+            Ok(page) if page.is_ours() => what("the proxy answers"),
+            _ => Check::bad(
+                "listener",
+                format!("{}: somebody else answers", listen.address),
+                "choose another port",
+            ),
+        },
+        ListenAddress::Unix(path) if UnixStream::connect(path).is_err() => what("nobody listens"),
+        ListenAddress::Vsock { .. } => what("not tried: a machine does not reach its own vsock"),
+        ListenAddress::Tcp(_) | ListenAddress::Unix(_) => what("somebody listens"),
+    }
+}
+
+/// Whether a proxy that starts here can give up what it does not need.
+fn confinement(wanted: Confine) -> Check {
+    let here = confine::trial();
+    match wanted {
+        Confine::Off => Check::ok("confine", "off by the configuration"),
+        _ if here.is_whole() => Check::ok("confine", here.to_string()),
+        Confine::Auto => Check::ok("confine", format!("in part: {here}")),
+        Confine::Require => {
+            Check::bad("confine", here.to_string(), "boot with lsm=landlock,… or set confine = \"auto\"")
+        }
+    }
+}
+
+/// The tool, the users whose traffic it captures, and whether their relay is there for both families.
+fn redirect() -> Vec<Check> {
+    const MEND: &str = "install nftables: run, redirect and relay --capture need it";
+    let tool = match Tool::find() {
+        Ok(tool) => tool,
+        Err(error) => return vec![Check::bad("redirect", error.to_string(), MEND)],
+    };
+    let found = match &tool {
         Tool::Nft(path) => path.display().to_string(),
         Tool::Iptables(_) => "iptables and ip6tables".to_owned(),
-    });
-    Check::of("redirect", found, "install nftables: run, redirect and relay --capture need it")
+    };
+    std::iter::once(Check::ok("redirect", found)).chain(tool.installed().into_iter().map(captured)).collect()
 }
 
-/// Builds a jail, whose own probe proves redirect, relay and DNS, and runs `true` in it.
-fn jail() -> Check {
-    const MEND: &str = "`tollgate run` will not start commands here";
-    let trial = || -> std::io::Result<(bool, String)> {
-        let dir = std::env::temp_dir().join(format!("tollgate-doctor-{}", std::process::id()));
-        let output = Command::new(std::env::current_exe()?)
-            .args(["run", "--quiet", "--state-dir"])
-            .arg(&dir)
-            .args(["--", "true"])
-            .stdin(Stdio::null())
-            .output();
-        let _ = std::fs::remove_dir_all(&dir); // ours, and of no use to anybody
-        let output = output?;
-        Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).trim().to_owned()))
-    };
-    match trial() {
-        Ok((true, _)) => Check::ok("jail", "built, and its capture proved"),
-        Ok((false, said)) => Check::bad("jail", said, MEND),
-        Err(error) => Check::bad("jail", error.to_string(), MEND),
+fn captured(rules: Rules) -> Check {
+    let families = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let listens =
+        |ip: &IpAddr| TcpStream::connect_timeout(&SocketAddr::new(*ip, rules.port), PATIENCE).is_ok();
+    if rules.port == 0 {
+        Check::bad("redirect", rules.to_string(), "run `tollgate redirect install` again")
+    } else if families.iter().all(listens) {
+        Check::ok("redirect", rules.to_string())
+    } else {
+        Check::bad("redirect", format!("{rules}; no relay is there"), "start `tollgate relay --to …`")
     }
 }

@@ -1,9 +1,9 @@
-//! What a session did: a line while it runs, where standard error is a terminal, and a summary at its end.
+//! What a session did: a status while it runs, and a summary at its end.
 
-use std::io::{IsTerminal, Write as _, stderr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::status::{Show, Status};
 use crate::cli::Failure;
 use crate::cli::table::{count, usd};
 use crate::service::Service;
@@ -14,37 +14,36 @@ pub struct Summary {
     db: PathBuf,
     session: String,
     quiet: bool,
-    live: bool,
+    status: Status,
     shown: Instant,
 }
 
-/// How often the line is drawn anew.
+/// How often the status is drawn anew.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 impl Summary {
     /// For a service that has just started.
-    pub fn new(service: &Service, quiet: bool) -> Self {
+    pub fn new(service: &Service, quiet: bool, show: Show) -> Self {
         let db = service.settings().telemetry.db.clone();
         let session = service.session_id().to_owned();
-        Self { db, session, quiet, live: !quiet && stderr().is_terminal(), shown: now() }
+        let status = Status::new(if quiet { Show::Off } else { show });
+        Self { db, session, quiet, status, shown: now() }
     }
 
-    /// Draws the line if it is time to: in the terminal's title, which disturbs no program's screen.
+    /// Draws the status anew if it is time to.
     pub fn show(&mut self) {
-        if self.live && self.shown.elapsed() >= INTERVAL {
+        if self.status.is_on() && self.shown.elapsed() >= INTERVAL {
             self.shown = now();
             if let Ok(totals) = self.totals() {
-                let _ = write!(stderr(), "\x1b]2;tollgate: {}\x07", line(&totals)); // a terminal that is gone is no trouble
+                self.status.draw(&format!("tollgate: {}", line(&totals)));
             }
         }
     }
 
     /// Prints the summary; gives it as JSON too.
-    pub fn finish(&self) -> Result<String, Failure> {
+    pub fn finish(&mut self) -> Result<String, Failure> {
+        self.status.clear();
         let totals = self.totals()?;
-        if self.live {
-            let _ = write!(stderr(), "\x1b]2;\x07"); // as above
-        }
         if !self.quiet {
             eprintln!("tollgate: {}", line(&totals));
         }

@@ -1,39 +1,42 @@
 //! `--reprice`: what the calls of a ledger cost by the price table of today, in place of the one that was known when
-//! they were made; a price with a date counts from that date. A cost that the provider itself named stays.
+//! they were made; a price with a date counts from that date, an alias from the configuration for all that it names. A
+//! cost that the provider itself named stays.
 
 use std::collections::HashMap;
 
-use super::By;
+use crate::model::ModelTable;
 use crate::model::price::{BY_PROVIDER, PriceTable, price};
 use crate::model::usage::{Call, Usage};
-use crate::telemetry::query::{Filter, Range, Reader, Record, Result, Source, UsageRow};
+use crate::telemetry::query::{Filter, Group, Range, Reader, Record, Result, Source, Totals, UsageReport};
 use crate::telemetry::text::utc;
 
-/// Puts new costs into rows that were added up by `by`; without it there is one row over everything.
+/// Puts new costs into a report, and its rows in their order.
 pub(super) fn reprice(
     reader: &Reader,
     filter: &Filter,
-    table: &PriceTable,
-    by: Option<By>,
-    rows: &mut [UsageRow],
+    prices: &PriceTable,
+    models: &ModelTable,
+    report: &mut UsageReport,
 ) -> Result<()> {
+    let mut total = Cost::default();
     let mut costs: HashMap<Option<String>, Cost> = HashMap::new();
     let mut providers = Names::default();
     reader.rows(Source::Calls, filter, Range::default(), |record| {
-        let call = call(record, &mut providers);
+        let mut call = call(record, &mut providers);
+        models.name_models(&mut call);
         let seconds = record.int("started_at").unwrap_or(0) / 1_000_000;
         let counted = call.usage.input.or(call.usage.output).is_some();
-        let cost = costs.entry(by.and_then(|by| key(by, record))).or_default();
-        match price(table, &call, seconds) {
-            Some((pico, _)) => cost.known = Some(cost.known.unwrap_or(0).saturating_add(pico)),
-            None => cost.unpriced += i64::from(counted),
+        let pico = price(prices, &call, seconds).map(|(pico, _)| pico);
+        for cost in [costs.entry(key(report.by, record)).or_default(), &mut total] {
+            cost.add(pico, counted);
         }
         true
     })?;
-    for row in rows {
-        let cost = costs.remove(&row.key).unwrap_or_default();
-        (row.totals.cost_pico_usd, row.totals.unpriced) = (cost.known, cost.unpriced);
+    for row in &mut report.rows {
+        costs.remove(&row.key).unwrap_or_default().put(&mut row.sum.totals);
     }
+    total.put(&mut report.total.totals);
+    report.sort();
     Ok(())
 }
 
@@ -43,16 +46,29 @@ struct Cost {
     unpriced: i64,
 }
 
+impl Cost {
+    fn add(&mut self, pico: Option<i64>, counted: bool) {
+        match pico {
+            Some(pico) => self.known = Some(self.known.unwrap_or(0).saturating_add(pico)),
+            None => self.unpriced += i64::from(counted),
+        }
+    }
+
+    fn put(self, totals: &mut Totals) {
+        (totals.cost_pico_usd, totals.unpriced) = (self.known, self.unpriced);
+    }
+}
+
 /// As the query's own grouping makes it.
-fn key(by: By, record: &Record) -> Option<String> {
+fn key(by: Group, record: &Record) -> Option<String> {
     let text = |column: &str| Some(record.text(column)).filter(|text| !text.is_empty()).map(str::to_owned);
     match by {
-        By::Model => text("model").or_else(|| text("model_requested")),
-        By::Provider => text("provider"),
-        By::Host => text("host"),
-        By::Process => text("process_name"),
-        By::Day => record.int("started_at").map(|at| utc(at)[..10].to_owned()),
-        By::Session => text("session_id"),
+        Group::Model => text("model").or_else(|| text("model_requested")),
+        Group::Provider => text("provider"),
+        Group::Host => text("host"),
+        Group::Process => text("process_name"),
+        Group::Day => record.int("started_at").map(|at| utc(at)[..10].to_owned()),
+        Group::Session => text("session_id"),
     }
 }
 

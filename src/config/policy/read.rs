@@ -261,5 +261,12 @@ fn uid(item: &Item<'_>) -> Result<u32, ConfigError> {
 
 fn listener(item: &Item<'_>) -> Result<Arc<str>, ConfigError> {
     let address: ListenAddress = item.str()?.parse().map_err(|message: String| item.fail(message))?;
+    if matches!(&address, ListenAddress::Tcp(at) if at.port() == 0) {
+        return Err(item
+            .fail(format!(
+                "\"{address}\" can never match: the system chooses the port that requests come in at"
+            ))
+            .help("give the listener a port of its own, and name that"));
+    }
     Ok(address.to_string().into())
 }

@@ -22,6 +22,8 @@ pub(super) enum Observer {
 pub(super) struct Metered {
     framing: Framing,
     feed: Feed,
+    /// The URL says that the answer streams, whatever it looks like.
+    streams: bool,
     /// As the head says it, for errors inside the answer.
     request_id: Option<String>,
 }
@@ -58,8 +60,8 @@ pub(super) struct Failed {
 
 /// How events stand in the body.
 enum Framing {
-    /// Not known before the first byte.
-    Sniff(Api),
+    /// Not known before the first byte, whatever the head says.
+    Sniff(Said, Api),
     /// Sound, pictures and the like: nothing to read.
     Opaque,
     Sse(sse::Scanner),
@@ -68,17 +70,25 @@ enum Framing {
     Frames(Messages),
 }
 
+/// What a head says of the framing. Some servers say the wrong thing, so the first byte has the last word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Events,
+    Lines,
+    Document,
+}
+
 impl Observer {
     pub(super) fn of_call(detected: &Detected, head: &TapHead<'_>, cap: usize) -> Self {
         if !(200..300).contains(&head.status) {
             return Self::failed(head, Some((detected.provider, detected.api)));
         }
         let framing = Framing::by_content_type(head.content_type, detected.api, cap / 4);
-        let one_document = matches!(framing, Framing::Documents | Framing::Sniff(_));
-        let framed = !one_document || detected.stream == Some(true);
-        let meter = Meter::new(detected.provider, detected.api, framed, cap);
+        let streams = detected.stream == Some(true);
+        let meter = Meter::new(detected.provider, detected.api, streams || framing.has_events(), cap);
         let feed = Feed { meter, stray: Stray::Start, flaw: None };
-        Self::Call(Box::new(Metered { framing, feed, request_id: head.error().request_id }))
+        Self::Call(Box::new(Metered { framing, feed, streams, request_id: head.error().request_id }))
     }
 
     pub(super) fn of_failure(head: &TapHead<'_>) -> Self {
@@ -125,17 +135,15 @@ impl Observer {
 
 impl Metered {
     fn read(&mut self, mut piece: &[u8], at_us: u64) -> Result<(), String> {
-        if let Framing::Sniff(api) = self.framing {
-            piece = piece.trim_ascii_start();
+        if let Framing::Sniff(said, api) = self.framing {
+            piece = without_blanks_or_mark(piece);
             let Some(&first) = piece.first() else { return Ok(()) };
-            self.framing = Framing::by_first_byte(first, api);
-            if !matches!(self.framing, Framing::Documents) {
-                self.feed.meter.frame();
-            }
+            self.framing = Framing::by_first_byte(first, said, api);
+            self.feed.meter.frame(self.streams || self.framing.has_events());
         }
         let Self { framing, feed, .. } = self;
         match framing {
-            Framing::Sniff(_) | Framing::Opaque => {}
+            Framing::Sniff(..) | Framing::Opaque => {}
             Framing::Sse(scanner) => scanner.push(piece, &mut |token| feed.sse(token, at_us)),
             Framing::Lines(scanner) => scanner.push(piece, &mut |token| feed.line(token, at_us)),
             Framing::Documents => feed.meter.document(piece, at_us).map_err(|error| error.to_string())?,
@@ -167,7 +175,7 @@ impl Metered {
         let before = feed.flaw.clone();
         let mut late = None;
         match framing {
-            Framing::Sniff(_) | Framing::Opaque | Framing::Frames(_) => {}
+            Framing::Sniff(..) | Framing::Opaque | Framing::Frames(_) => {}
             Framing::Sse(scanner) => {
                 scanner.finish(&mut |token| feed.sse(token, at_us));
                 feed.end_stray();
@@ -237,29 +245,53 @@ impl Framing {
     fn by_content_type(content_type: Option<&[u8]>, api: Api, cap: usize) -> Self {
         let media_type = content_type.map(media_type).unwrap_or_default();
         match &media_type[..] {
-            b"text/event-stream" => Self::Sse(sse::Scanner::default()),
+            b"text/event-stream" => Self::Sniff(Said::Events, api),
             b"application/x-ndjson"
             | b"application/ndjson"
             | b"application/jsonl"
-            | b"application/stream+json" => Self::Lines(ndjson::Scanner::default()),
+            | b"application/stream+json" => Self::Sniff(Said::Lines, api),
             b"application/vnd.amazon.eventstream" => Self::Frames(Messages::new(cap)),
-            b"application/json" => Self::Documents,
-            b"application/octet-stream" => Self::Opaque,
+            b"application/json" => Self::Sniff(Said::Document, api),
+            b"application/octet-stream" if matches!(api, Api::OpenAiAudio | Api::OpenAiImages) => {
+                Self::Opaque
+            }
             other if [&b"audio/"[..], b"image/", b"video/"].iter().any(|kind| other.starts_with(kind)) => {
                 Self::Opaque
             }
-            _ => Self::Sniff(api),
+            _ => Self::Sniff(Said::Nothing, api),
         }
     }
 
-    /// For bodies that do not say what they are.
-    fn by_first_byte(first: u8, api: Api) -> Self {
-        match first {
-            b'{' if api.streams_by_default() => Self::Lines(ndjson::Scanner::default()),
-            b'{' | b'[' => Self::Documents,
-            _ => Self::Sse(sse::Scanner::default()),
+    /// No document begins like a field of an event stream or its comments, no line of one like a document.
+    fn by_first_byte(first: u8, said: Said, api: Api) -> Self {
+        match (first, said) {
+            (b'{', Said::Lines) => Self::Lines(ndjson::Scanner::default()),
+            (b'{', Said::Nothing | Said::Events) if api.streams_by_default() => {
+                Self::Lines(ndjson::Scanner::default())
+            }
+            (b'{' | b'[', _) => Self::Documents,
+            (b'd' | b'e' | b'i' | b'r' | b':', _) | (_, Said::Nothing | Said::Events) => {
+                Self::Sse(sse::Scanner::default())
+            }
+            (_, Said::Lines) => Self::Lines(ndjson::Scanner::default()),
+            (_, Said::Document) => Self::Documents,
         }
     }
+
+    /// Whether events come one by one, as far as is known.
+    fn has_events(&self) -> bool {
+        match self {
+            Self::Sniff(said, _) => matches!(said, Said::Events | Said::Lines),
+            Self::Documents | Self::Opaque => false,
+            Self::Sse(_) | Self::Lines(_) | Self::Frames(_) => true,
+        }
+    }
+}
+
+/// What stands before a body without being part of it: blanks, and a byte-order mark, however it is cut.
+fn without_blanks_or_mark(piece: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| byte.is_ascii_whitespace() || b"\xEF\xBB\xBF".contains(byte);
+    &piece[piece.iter().take_while(|byte| blank(byte)).count()..]
 }
 
 /// A content type without its parameters, in lower case.
@@ -280,6 +312,7 @@ impl Failed {
         let body = self.reader.error();
         OriginError {
             status: self.head.status,
+            kind: body.kind.or_else(|| self.head.kind.clone()),
             retry_after_us: self.head.retry_after_us.or(body.retry_after_us),
             request_id: self.head.request_id.clone().or_else(|| body.request_id.clone()),
             ..body

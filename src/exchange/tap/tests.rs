@@ -1,6 +1,7 @@
 //! Own fixtures with ground truth: every format, whole and cut, coded and plain, truncated, with errors inside.
 
 mod fixtures;
+mod hostile;
 
 use proptest::prelude::*;
 
@@ -8,8 +9,20 @@ use super::*;
 use crate::model::detect::{ModelTable, Query, detect};
 use crate::model::usage::UsageState;
 use fixtures::{FIXTURES, Fixture};
+use hostile::HOSTILE;
 
 const CAP: usize = 1 << 20;
+
+/// All of them.
+fn fixtures() -> impl Iterator<Item = &'static Fixture> {
+    FIXTURES.iter().chain(HOSTILE)
+}
+
+/// One of them.
+fn fixture(which: prop::sample::Index) -> &'static Fixture {
+    let all: Vec<_> = fixtures().collect();
+    all[which.index(all.len())]
+}
 
 fn detected(url: &str) -> Detected {
     let (host, path) = url.split_at(url.find('/').expect("a path"));
@@ -94,7 +107,7 @@ fn comparable(mut report: TapReport) -> (Vec<Call>, String, Option<u64>, Option<
 
 #[test]
 fn every_format_gives_its_ground_truth() {
-    for fixture in FIXTURES {
+    for fixture in fixtures() {
         let report = run(fixture, fixture.body.as_bytes(), std::iter::empty(), None, true);
         assert_eq!(tell(&report), fixture.truth, "{}", fixture.name);
         assert_eq!(report.off, None, "{}", fixture.name);
@@ -104,7 +117,7 @@ fn every_format_gives_its_ground_truth() {
 
 #[test]
 fn cuts_at_every_byte_change_nothing() {
-    for fixture in FIXTURES {
+    for fixture in fixtures() {
         let whole = run(fixture, fixture.body.as_bytes(), std::iter::empty(), None, true);
         let bytes = run(fixture, fixture.body.as_bytes(), std::iter::repeat(1), None, true);
         assert_eq!(comparable(bytes), comparable(whole), "{}", fixture.name);
@@ -139,7 +152,7 @@ fn a_bare_document_is_read_after_a_line_of_noise_however_it_is_cut() {
 
 #[test]
 fn crlf_and_cr_are_line_ends_too() {
-    for fixture in FIXTURES.iter().filter(|fixture| fixture.content_type.starts_with("text/event-stream")) {
+    for fixture in fixtures().filter(|fixture| fixture.content_type.starts_with("text/event-stream")) {
         for end in ["\r\n", "\r"] {
             let body = fixture.body.replace('\n', end);
             let report = run(fixture, body.as_bytes(), std::iter::repeat(3), None, true);
@@ -150,7 +163,7 @@ fn crlf_and_cr_are_line_ends_too() {
 
 #[test]
 fn a_stream_that_breaks_never_claims_more_than_it_saw() {
-    for fixture in FIXTURES.iter().filter(|fixture| fixture.status == 200) {
+    for fixture in fixtures().filter(|fixture| fixture.status == 200) {
         let whole = run(fixture, fixture.body.as_bytes(), std::iter::empty(), None, true);
         for length in 0..fixture.body.len() {
             let report = run(fixture, &fixture.body.as_bytes()[..length], std::iter::empty(), None, false);
@@ -170,12 +183,12 @@ proptest! {
 
     #[test]
     fn any_cut_of_any_format_gives_the_same(
-        which in 0..FIXTURES.len(),
+        which in any::<prop::sample::Index>(),
         sizes in prop::collection::vec(1usize..200, 1..40),
         length in any::<prop::sample::Index>(),
         complete in any::<bool>(),
     ) {
-        let fixture = &FIXTURES[which];
+        let fixture = fixture(which);
         let body = &fixture.body.as_bytes()[..length.index(fixture.body.len() + 1)];
         let whole = run(fixture, body, std::iter::empty(), None, complete);
         let pieces = run(fixture, body, sizes.into_iter().cycle(), None, complete);
@@ -184,11 +197,11 @@ proptest! {
 
     #[test]
     fn no_bytes_at_all_make_a_tap_panic(
-        which in 0..FIXTURES.len(),
+        which in any::<prop::sample::Index>(),
         at in any::<prop::sample::Index>(),
         put in prop::collection::vec(any::<u8>(), 0..12),
     ) {
-        let fixture = &FIXTURES[which];
+        let fixture = fixture(which);
         let mut body = fixture.body.as_bytes().to_vec();
         let at = at.index(body.len());
         body.splice(at..(at + put.len()).min(body.len()), put);
@@ -225,7 +238,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 
 #[test]
 fn lesson_6_coded_answers_are_read_like_plain_ones() {
-    for fixture in FIXTURES {
+    for fixture in fixtures() {
         let plain = fixture.body.as_bytes();
         let half = plain.len() / 2;
         let codings: [(&[u8], Vec<u8>); 4] = [
@@ -239,6 +252,65 @@ fn lesson_6_coded_answers_are_read_like_plain_ones() {
             assert_eq!(tell(&report), fixture.truth, "{}", fixture.name);
             assert_eq!((report.decoded, report.off), (Some(plain.len() as u64), None), "{}", fixture.name);
         }
+    }
+}
+
+/// Zstandard without compression: a frame of raw blocks (RFC 8878 §3.1).
+fn zstd(plain: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0, 0x40];
+    for block in plain.chunks(1000) {
+        frame.extend(&(block.len() as u32 * 8).to_le_bytes()[..3]);
+        frame.extend(block);
+    }
+    frame.extend([1, 0, 0]);
+    frame
+}
+
+/// Brotli without compression: one metablock of plain bytes (RFC 7932 §9.2) and an empty last one.
+fn brotli(plain: &[u8]) -> Vec<u8> {
+    assert!((1..=1 << 16).contains(&plain.len()));
+    // One bit of window size 0, not the last, four nibbles of length, and that it is not compressed.
+    let head = (plain.len() as u32 - 1) << 4 | 1 << 20;
+    [&head.to_le_bytes()[..3], plain, &[3]].concat()
+}
+
+#[test]
+#[cfg(all(feature = "brotli", feature = "zstd"))]
+fn lesson_6_answers_in_br_and_zstd_are_read_like_plain_ones() {
+    for fixture in fixtures() {
+        let plain = fixture.body.as_bytes();
+        let half = plain.len() / 2;
+        let codings: [(&[u8], Vec<u8>); 4] = [
+            (b"br", brotli(plain)),
+            (b"ZSTD", zstd(plain)),
+            (b"zstd", [zstd(&plain[..half]), zstd(&plain[half..])].concat()),
+            (b"gzip, identity, br", brotli(&gzip(plain))),
+        ];
+        for (coding, body) in codings {
+            let report = run(fixture, &body, std::iter::repeat(1), Some(coding), true);
+            assert_eq!((report.decoded, &report.off), (Some(plain.len() as u64), &None), "{}", fixture.name);
+            assert_eq!(tell(&report), fixture.truth, "{}", fixture.name);
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "zstd")]
+fn coded_requests_are_read_too() {
+    let detected = detected("chatgpt.com/backend-api/codex/responses");
+    let body = br#"{"model":"gpt","stream":true,"input":[{"role":"user","content":"x"}],"tools":[{}]}"#;
+    let codings: [(&[u8], Vec<u8>); 4] = [
+        (b"gzip", [gzip(&body[..9]), gzip(&body[9..])].concat()),
+        (b"x-gzip", gzip(body)),
+        (b"deflate", miniz_oxide::deflate::compress_to_vec_zlib(body, 6)),
+        (b"zstd", zstd(body)),
+    ];
+    for (coding, coded) in codings {
+        let mut tap = RequestTap::new(&detected, Some(coding));
+        coded.chunks(3).for_each(|piece| tap.push(piece));
+        let facts = tap.end(true);
+        assert_eq!((facts.model.as_deref(), facts.stream), (Some("gpt"), Some(true)));
+        assert_eq!((facts.messages_count, facts.tools_count, facts.off), (Some(1), Some(1), None));
     }
 }
 
@@ -355,6 +427,128 @@ fn a_failed_call_is_a_call_with_an_error_and_without_counts() {
 }
 
 #[test]
+fn retry_after_is_seconds_or_a_date() {
+    type Row = (&'static [(&'static [u8], &'static [u8])], Option<u64>);
+    const DATE: &[u8] = b"Sun, 22 Nov 2026 12:00:00 GMT";
+    const LATER: &[u8] = b"Sun, 22 Nov 2026 12:01:30 GMT";
+    // Ten seconds before DATE.
+    let asked_at = (20_779 * 86_400 + 43_190) * 1_000_000;
+    let cases: &[Row] = &[
+        (&[(b"retry-after", b" 7 ")], Some(7_000_000)),
+        (&[(b"retry-after", b"0.5")], Some(500_000)),
+        (&[(b"retry-after", LATER), (b"date", DATE)], Some(90_000_000)),
+        (&[(b"retry-after", LATER)], Some(100_000_000)),
+        (&[(b"retry-after", DATE), (b"date", LATER)], Some(0)),
+        (&[(b"retry-after", LATER), (b"retry-after-ms", b"250")], Some(250_000)),
+        (&[(b"retry-after", LATER), (b"retry-after-ms", b"soon"), (b"date", DATE)], Some(90_000_000)),
+        (&[(b"retry-after", b"tomorrow")], None),
+        (&[(b"retry-after", b"-1")], None),
+        (&[], None),
+    ];
+    for (fields, wait) in cases {
+        let head = TapHead { asked_at, ..TapHead::from_fields(429, fields.iter().copied()) };
+        assert_eq!(Tap::errors_only(&head).end(true, 1).errors[0].retry_after_us, *wait, "{fields:?}");
+    }
+}
+
+#[test]
+fn of_several_request_ids_the_providers_own_is_told() {
+    let fields = [(&b"apim-request-id"[..], &b"c"[..]), (b"X-Request-Id", b"b"), (b"Request-Id", b"a")];
+    for fields in [fields, [fields[2], fields[1], fields[0]]] {
+        assert_eq!(TapHead::from_fields(500, fields.into_iter()).request_id, Some(&b"a"[..]));
+    }
+}
+
+#[test]
+fn aws_says_in_the_head_what_kind_of_error_it_is() {
+    let fields = [(&b"x-amzn-ErrorType"[..], &b"ThrottlingException:http://internal.amazon.com/"[..])];
+    let detected = detected("bedrock-runtime.us-east-1.amazonaws.com/model/anthropic.claude/invoke");
+    let mut tap = Tap::new(&detected, &TapHead::from_fields(429, fields.into_iter()), CAP);
+    tap.push(br#"{"message":"Too many requests"}"#, 1);
+    let report = tap.end(true, 2);
+    assert_eq!(report.errors[0].kind.as_deref(), Some("ThrottlingException"));
+    assert_eq!(report.calls[0].error_type.as_deref(), Some("ThrottlingException"));
+}
+
+#[test]
+fn errors_in_a_stream_keep_their_request_id_and_their_delay() {
+    let cases = [
+        (
+            "api.anthropic.com/v1/messages",
+            r#"{"type":"error","request_id":"req_1","error":{"type":"overloaded_error","message":"m"}}"#,
+            (Some("req_1"), None),
+        ),
+        (
+            "api.anthropic.com/v1/messages",
+            r#"{"type":"error","error":{"type":"overloaded_error","message":"m"},"request_id":"req_1"}"#,
+            (Some("req_1"), None),
+        ),
+        (
+            "generativelanguage.googleapis.com/v1beta/models/g:streamGenerateContent?alt=sse",
+            r#"{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","details":[{"@type":"t"},{"retryDelay":"13s"}]}}"#,
+            (Some("of-the-head"), Some(13_000_000)),
+        ),
+    ];
+    for (url, event, expected) in cases {
+        let head = TapHead { status: 200, request_id: Some(b"of-the-head"), ..TapHead::default() };
+        let mut tap = Tap::new(&detected(url), &head, CAP);
+        tap.push(format!("data: {event}\n\n").as_bytes(), 1);
+        let error = &tap.end(true, 2).errors[0];
+        assert_eq!((error.request_id.as_deref(), error.retry_after_us), expected, "{event}");
+    }
+}
+
+#[test]
+fn what_the_provider_charged_is_read_in_its_own_unit() {
+    let cases = [
+        (
+            "openrouter.ai/api/v1/chat/completions",
+            r#""cost":0.0123,"cost_details":{"cost":9}"#,
+            Some(12_300_000_000),
+        ),
+        ("openrouter.ai/api/v1/responses", r#""cost":0"#, Some(0)),
+        ("api.x.ai/v1/chat/completions", r#""cost_in_usd_ticks":37756000"#, Some(3_775_600_000)),
+        ("api.x.ai/v1/responses", r#""cost_in_usd_ticks":1"#, Some(100)),
+        (
+            "api.perplexity.ai/chat/completions",
+            r#""cost":{"input_tokens_cost":0.1,"total_cost":0.5}"#,
+            Some(500_000_000_000),
+        ),
+        ("openrouter.ai/api/v1/chat/completions", r#""cost":-1"#, None),
+        ("openrouter.ai/api/v1/chat/completions", r#""cost":1e300"#, None),
+        ("openrouter.ai/api/v1/chat/completions", r#""cost":null"#, None),
+    ];
+    for (url, usage, cost) in cases {
+        let body =
+            format!(r#"{{"id":"c","status":"completed","choices":[],"usage":{{"input_tokens":1,{usage}}}}}"#);
+        let head = TapHead { status: 200, content_type: Some(b"application/json"), ..TapHead::default() };
+        let mut tap = Tap::new(&detected(url), &head, CAP);
+        tap.push(body.as_bytes(), 1);
+        assert_eq!(tap.end(true, 2).calls[0].cost_pico_usd, cost, "{url} {usage}");
+    }
+}
+
+#[test]
+fn lesson_4_a_stream_that_stops_after_its_stop_reason_is_final_only_with_its_counts() {
+    let chunks = [
+        r#"{"choices":[{"index":0,"delta":{"content":"a"}}],"usage":{"prompt_tokens":5,"completion_tokens":1}}"#,
+        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+        r#"{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2}}"#,
+    ];
+    for (seen, complete, state) in [
+        (1, false, UsageState::Partial),
+        (2, false, UsageState::Partial),
+        (2, true, UsageState::Final),
+        (3, false, UsageState::Final),
+    ] {
+        let head = TapHead { status: 200, content_type: Some(b"text/event-stream"), ..TapHead::default() };
+        let mut tap = Tap::new(&detected("api.openai.com/v1/chat/completions"), &head, CAP);
+        chunks[..seen].iter().for_each(|chunk| tap.push(format!("data: {chunk}\n\n").as_bytes(), 1));
+        assert_eq!(tap.end(complete, 2).calls[0].usage_state, state, "{seen} {complete}");
+    }
+}
+
+#[test]
 fn any_4xx_or_5xx_is_an_error_even_without_a_body() {
     let mut tap = Tap::errors_only(&TapHead { status: 503, ..TapHead::default() });
     tap.push(b"", 1);
@@ -420,6 +614,17 @@ fn bedrock_frames_hold_anthropics_events() {
     let report = framed(url, &body);
     assert_eq!(tell(&report), [format!("{truth} throttlingException")]);
     assert_eq!(report.errors[0].message.as_deref(), Some("slow"));
+}
+
+#[test]
+fn bedrocks_own_metrics_serve_where_a_model_tells_no_counts() {
+    // {"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":5,"outputTokenCount":9,
+    //  "cacheReadInputTokenCount":2,"cacheWriteInputTokenCount":1}}
+    let bytes = "eyJ0eXBlIjoibWVzc2FnZV9zdG9wIiwiYW1hem9uLWJlZHJvY2staW52b2NhdGlvbk1ldHJpY3MiOnsiaW5wdXRUb2tlbkNvdW50Ijo1LCJvdXRwdXRUb2tlbkNvdW50Ijo5LCJjYWNoZVJlYWRJbnB1dFRva2VuQ291bnQiOjIsImNhY2hlV3JpdGVJbnB1dFRva2VuQ291bnQiOjF9fQ==";
+    let body = event("chunk", &format!(r#"{{"bytes":"{bytes}"}}"#));
+    let url = "bedrock-runtime.us-east-1.amazonaws.com/model/arn:aws:bedrock:us-east-1:1:application-inference-profile%2Fx/invoke-with-response-stream";
+    let truth = "bedrock bedrock.invoke | - - | in 8 read 2 write 1/-/- out 9 think - | final | - - |  | -";
+    assert_eq!(tell(&framed(url, &body)), [truth]);
 }
 
 #[test]

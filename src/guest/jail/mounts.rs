@@ -11,11 +11,15 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown, symli
 use std::path::{Path, PathBuf};
 
 use nix::mount::{MsFlags, mount};
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::JailError;
 
 /// Where a jail keeps what the command may see: the bundle and its kin.
 pub const PUBLIC: &str = "/run/tollgate";
+
+/// The file in [`PUBLIC`] that stands in for the system's list of name servers.
+pub const NAME_SERVER_FILE: &str = "resolv.conf";
 
 /// Every name server is ours, whatever its address.
 const RESOLV_CONF: &str =
@@ -50,7 +54,7 @@ fn symlinks(dir: &Path) -> Vec<(PathBuf, PathBuf)> {
 
 /// Puts our name server in place of the system's.
 pub fn name_server(public: &Path) -> Result<(), JailError> {
-    let ours = public.join("resolv.conf");
+    let ours = public.join(NAME_SERVER_FILE);
     let placed = || -> io::Result<()> {
         fs::write(&ours, RESOLV_CONF)?;
         overlay_link(Path::new("/etc/resolv.conf"), &ours)
@@ -121,7 +125,65 @@ pub fn hide_sockets(listed: &str) -> Result<(), JailError> {
     Ok(())
 }
 
-/// Covers every disk: whoever may read one raw reads what was hidden.
+/// What root may write without any capability, and what then acts on the whole machine: a `core_pattern` is a program that
+/// the kernel starts outside of every namespace.
+const KERNEL: [&str; 8] = [
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+    "/proc/irq",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/scsi",
+    "/proc/acpi",
+    "/sys",
+];
+
+/// Makes the kernel's settings read-only, for commands that root starts.
+pub fn protect_kernel() -> Result<(), JailError> {
+    for path in KERNEL.map(Path::new) {
+        if path.exists() {
+            read_only(path).map_err(|error| JailError::of(&path.display().to_string(), error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets the command read files and not change them: the rules that it is held to, for the next time.
+pub fn seal(files: &[PathBuf]) -> Result<(), JailError> {
+    for file in files.iter().filter_map(|file| file.canonicalize().ok()) {
+        read_only(&file).map_err(|error| JailError::of(&file.display().to_string(), error))?;
+    }
+    Ok(())
+}
+
+/// A read-only view of all that is mounted there and below.
+fn read_only(path: &Path) -> io::Result<()> {
+    mount(Some(path), path, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
+    let mounted = fs::read_to_string("/proc/self/mounts")?;
+    let places = mounted.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+    let below = places.filter(|place| place.starts_with(path) && *place != path);
+    for place in std::iter::once(path).chain(below) {
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept(place)?;
+        mount(None::<&str>, place, None::<&str>, flags, None::<&str>)?;
+    }
+    Ok(())
+}
+
+/// Flags that a mount has, which an inner namespace may not take away.
+fn kept(place: &Path) -> io::Result<MsFlags> {
+    let flags = statvfs(place)?.flags();
+    let pairs = [
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ];
+    Ok(pairs.into_iter().filter(|(has, _)| flags.contains(*has)).map(|(_, keep)| keep).collect())
+}
+
+/// Covers every disk, and what reads one or the memory raw: who may do that reads what was hidden.
 pub fn hide_disks() -> Result<(), JailError> {
     let mut directories = vec![PathBuf::from("/dev")];
     while let Some(directory) = directories.pop() {
@@ -129,13 +191,24 @@ pub fn hide_disks() -> Result<(), JailError> {
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
                 directories.push(entry.path());
-            } else if kind.is_block_device() {
+            } else if kind.is_block_device() || kind.is_char_device() && is_raw(&entry.path()) {
                 cover(&entry.path())
                     .map_err(|error| JailError::of(&entry.path().display().to_string(), error))?;
             }
         }
     }
     Ok(())
+}
+
+/// Character devices that lead to disks (SCSI generic and `NVMe`), to memory, or to other machines.
+fn is_raw(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let numbered = |prefix: &str| {
+        name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|digit: char| digit.is_ascii_digit()))
+    };
+    ["sg", "nvme", "ng", "mtd", "raw"].into_iter().any(numbered)
+        || path.starts_with("/dev/bsg")
+        || ["mem", "kmem", "port", "loop-control", "vsock", "vhost-vsock"].contains(&name)
 }
 
 /// Paths of bound sockets (`proc(5)`, `/proc/net/unix`: the eighth word, which may hold spaces).
@@ -179,6 +252,18 @@ mod tests {
             0000: 00000003 00000000 00000000 0001 03 125\n\
             0000: 00000003 00000000 00000000 0001 03 126 /run/a b.sock\n";
         assert_eq!(socket_paths(listed), [PathBuf::from("/run/a b.sock")]);
+    }
+
+    #[test]
+    fn raw_devices_are_told_from_ordinary_ones() {
+        for raw in ["/dev/sg0", "/dev/nvme0", "/dev/ng0n1", "/dev/mem", "/dev/bsg/0:0:0:0", "/dev/vsock"] {
+            assert!(is_raw(Path::new(raw)), "{raw}");
+        }
+        for ordinary in
+            ["/dev/null", "/dev/tty1", "/dev/kvm", "/dev/nvidia0", "/dev/random", "/dev/sgx_enclave"]
+        {
+            assert!(!is_raw(Path::new(ordinary)), "{ordinary}");
+        }
     }
 
     #[test]

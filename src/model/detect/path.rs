@@ -36,6 +36,7 @@ const OPENAI_LIKE: &[(&str, Api)] = &[
     ("/audio/transcriptions", Api::OpenAiAudio),
     ("/audio/translations", Api::OpenAiAudio),
     ("/decisions", Api::OpenAiDecisions),
+    ("/moderations", Api::OpenAiModerations),
 ];
 
 /// Endings of single providers; they come before the general ones.
@@ -58,6 +59,15 @@ const VERBS: &[(&str, Api, Option<bool>)] = &[
     ("batchEmbedContents", Api::GoogleEmbed, Some(false)),
     ("predict", Api::GooglePredict, Some(false)),
 ];
+
+/// Who publishes models on Vertex that answer `rawPredict` in the format of their own makers.
+const PUBLISHERS: &[(&str, Api)] = &[
+    ("/publishers/anthropic/models", Api::AnthropicMessages),
+    ("/publishers/mistralai/models", Api::OpenAiChat),
+];
+
+/// What Gemini Live's sockets are called, in either of Google's APIs.
+const LIVE: &[&str] = &["BidiGenerateContent", "BidiGenerateContentConstrained"];
 
 /// Undoes percent-encoding, once (`%3A` in Gemini's and Bedrock's paths); `None` for what is not UTF-8 then.
 pub(super) fn unescape(path: &[u8]) -> Option<Cow<'_, str>> {
@@ -86,13 +96,16 @@ pub(super) fn post(provider: Option<&str>, path: &str) -> Option<Found> {
     match provider {
         Some("bedrock") => bedrock(path).or_else(|| listed(provider, path)),
         Some("google") => verb(path, true).or_else(|| listed(provider, path)),
+        Some("other") | None => listed(provider, path).or_else(|| verb(path, false)),
         Some(_) => listed(provider, path),
-        None => listed(provider, path).or_else(|| verb(path, false)),
     }
 }
 
 /// A WebSocket upgrade.
 pub(super) fn upgrade(provider: Option<&str>, path: &str, query: Option<&[u8]>) -> Option<Found> {
+    if is_live(provider, path) {
+        return Some(Found { api: Api::GoogleLive, model: None, stream: Some(true) });
+    }
     let ending = if provider.is_some() { "/responses" } else { "/v1/responses" };
     if path.ends_with(ending) {
         return Some(Found { api: Api::OpenAiResponses, model: None, stream: Some(true) });
@@ -103,19 +116,38 @@ pub(super) fn upgrade(provider: Option<&str>, path: &str, query: Option<&[u8]>) 
     (realtime || azure).then_some(Found { api: Api::OpenAiRealtime, model, stream: Some(true) })
 }
 
+/// `/ws/google.ai.generativelanguage.{v}.GenerativeService.{method}` and, on Vertex,
+/// `/ws/google.cloud.aiplatform.{v}.LlmBidiService/{method}`.
+fn is_live(provider: Option<&str>, path: &str) -> bool {
+    let Some((_, service)) = path.rsplit_once("/ws/google.") else { return false };
+    let method = service.rsplit(['.', '/']).next().unwrap_or_default();
+    matches!(provider, Some("google") | None) && LIVE.contains(&method)
+}
+
 fn listed(provider: Option<&str>, path: &str) -> Option<Found> {
+    if provider == Some("mistral") && is_conversation(path) {
+        return Some(Found { api: Api::MistralConversations, model: None, stream: None });
+    }
     let own = OWN.iter().filter(|(of, _, _)| Some(*of) == provider).map(|&(_, ending, api)| (ending, api));
     let known = provider.is_some_and(|provider| !matches!(provider, "google" | "cohere" | "anthropic"));
     let openai_like = if known { OPENAI_LIKE } else { &[] };
     let mut endings = own.chain(ANYWHERE.iter().copied()).chain(openai_like.iter().copied());
     let (_, api) = endings.find(|(ending, _)| path.ends_with(ending))?;
-    let model = if provider == Some("azure") { deployment(path) } else { None };
+    let may_be_azure = matches!(provider, Some("azure" | "other") | None);
+    let model = if may_be_azure { deployment(path) } else { None };
     Some(Found { api, model, stream: None })
+}
+
+/// A conversation that goes on, or is taken up again from an earlier entry: `/v1/conversations/{id}[/restart]`.
+fn is_conversation(path: &str) -> bool {
+    let Some((_, rest)) = path.split_once("/v1/conversations/") else { return false };
+    let id = rest.strip_suffix("/restart").unwrap_or(rest);
+    !id.is_empty() && !id.contains('/')
 }
 
 /// Azure's `/openai/deployments/{deployment}/…`.
 fn deployment(path: &str) -> Option<String> {
-    let (_, rest) = path.split_once("/deployments/")?;
+    let (_, rest) = path.split_once("/openai/deployments/")?;
     let (name, _) = rest.split_once('/')?;
     (!name.is_empty()).then(|| name.to_owned())
 }
@@ -130,13 +162,18 @@ fn verb(path: &str, google: bool) -> Option<Found> {
         return Some(Found { api, model: None, stream });
     }
     let below = ["/models", "/tunedModels", "/endpoints"].iter().any(|parent| parents.ends_with(parent));
-    let claude = api == Api::AnthropicMessages;
-    let other_publisher = claude && !parents.ends_with("/publishers/anthropic/models");
     let trusted = google || api == Api::GoogleGenerate;
-    if !below || !trusted || model.is_empty() || other_publisher || (claude && model == "count-tokens") {
+    if !below || !trusted || model.is_empty() {
         return None;
     }
+    let api = if api == Api::AnthropicMessages { raw(parents, model)? } else { api };
     Some(Found { api, model: Some(model.to_owned()), stream })
+}
+
+/// The format of a `rawPredict`; Claude's token counting has the form of one.
+fn raw(parents: &str, model: &str) -> Option<Api> {
+    let &(_, api) = PUBLISHERS.iter().find(|(publisher, _)| parents.ends_with(publisher))?;
+    (model != "count-tokens").then_some(api)
 }
 
 /// Bedrock's `/model/{model}/{action}`; a model may be an ARN, which holds slashes.

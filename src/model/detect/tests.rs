@@ -143,6 +143,28 @@ const CALLS: &[Row] = &[
     ("api.mistral.ai/v1/chat/completions", "mistral", "openai.chat", None, None),
     ("api.mistral.ai/v1/fim/completions", "mistral", "openai.chat", None, None),
     ("api.mistral.ai/v1/conversations", "mistral", "mistral.conversations", None, None),
+    ("api.mistral.ai/v1/conversations/conv_1", "mistral", "mistral.conversations", None, None),
+    ("api.mistral.ai/v1/conversations/conv_1/restart", "mistral", "mistral.conversations", None, None),
+    ("api.mistral.ai/v1/agents/completions", "mistral", "openai.chat", None, None),
+    (
+        "us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/mistralai/models/mistral-small:streamRawPredict",
+        "google",
+        "openai.chat",
+        Some("mistral-small"),
+        Some(true),
+    ),
+    ("api.openai.com/v1/moderations", "openai", "openai.moderations", None, None),
+    ("api.openai.com/v1/decisions", "openai", "openai.decisions", None, None),
+    ("api.openai.com/v1/images/generations", "openai", "openai.images", None, None),
+    ("api.openai.com/v1/audio/transcriptions", "openai", "openai.audio", None, None),
+    (
+        "bedrock-runtime.us-east-1.amazonaws.com/openai/v1/chat/completions",
+        "bedrock",
+        "openai.chat",
+        None,
+        None,
+    ),
+    ("bedrock-mantle.us-east-1.api.aws/openai/v1/responses", "bedrock", "openai.responses", None, None),
     ("api.groq.com/openai/v1/chat/completions", "groq", "openai.chat", None, None),
     ("api.deepseek.com/chat/completions", "deepseek", "openai.chat", None, None),
     ("api.deepseek.com/beta/completions", "deepseek", "openai.completions", None, None),
@@ -158,6 +180,14 @@ const CALLS: &[Row] = &[
     ("ollama.com/api/chat", "ollama", "ollama.chat", None, None),
     ("localhost:11434/api/generate", "ollama", "ollama.generate", None, None),
     ("localhost:11434/v1/chat/completions", "ollama", "openai.chat", None, None),
+    ("gateway.example/openai/deployments/d/chat/completions", "other", "openai.chat", Some("d"), None),
+    (
+        "bedrock-runtime.us-east-1.api.aws/model/amazon.nova-pro-v1:0/converse",
+        "bedrock",
+        "bedrock.converse",
+        Some("amazon.nova-pro-v1:0"),
+        Some(false),
+    ),
     ("gateway.example:8000/v1/chat/completions", "other", "openai.chat", None, None),
     ("gateway.example/v1/messages", "other", "anthropic.messages", None, None),
     ("gateway.example/v1/responses", "other", "openai.responses", None, None),
@@ -199,6 +229,15 @@ fn lesson_14_what_is_no_call_is_none() {
         "generativelanguage.googleapis.com/v1beta/cachedContents",
         "cloudcode-pa.googleapis.com/v1internal:loadCodeAssist",
         "cloudcode-pa.googleapis.com/v1internal:countTokens",
+        "api.mistral.ai/v1/conversations/conv_1/history",
+        "us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/acme/models/m:rawPredict",
+        "generativelanguage.googleapis.com/v1beta/models/g:batchGenerateContent",
+        "cloudcode-pa.googleapis.com/v1internal:onboardUser",
+        "cloudcode-pa.googleapis.com/v1internal:retrieveUserQuota",
+        "cloudcode-pa.googleapis.com/v1internal:recordCodeAssistMetrics",
+        "api.openai.com/v1/realtime/client_secrets",
+        "api.openai.com/v1/responses/resp_1/input_items",
+        "example.com/moderations",
         "example.com/messages",
         "example.com/responses",
         "example.com/x:predict",
@@ -225,18 +264,36 @@ fn upgrades_are_calls_where_their_messages_are() {
         ask(&table, b"GET", "api.openai.com/v1/realtime?model=gpt-realtime", true).expect("a call");
     assert_eq!((realtime.api, realtime.model.as_deref()), (Api::OpenAiRealtime, Some("gpt-realtime")));
     assert_eq!(ask(&table, b"GET", "example.com/socket", true), None);
+    assert_eq!(ask(&table, b"GET", "example.com/ws/BidiGenerateContent", true), None);
+    for url in [
+        "generativelanguage.googleapis.com/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=k",
+        "generativelanguage.googleapis.com/ws/google.ai.generativelanguage.v1alpha.GenerativeService.BidiGenerateContentConstrained",
+        "us-central1-aiplatform.googleapis.com/ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent",
+        "us-central1-aiplatform.googleapis.com//ws/google.cloud.aiplatform.v1beta1.LlmBidiService/BidiGenerateContent",
+    ] {
+        let live = ask(&table, b"GET", url, true).expect("a call");
+        assert_eq!((live.provider, live.api, live.websocket), ("google", Api::GoogleLive, true), "{url}");
+    }
+    let music = "generativelanguage.googleapis.com/ws/google.ai.generativelanguage.v1alpha.GenerativeService.BidiGenerateMusic";
+    assert_eq!(ask(&table, b"GET", music, true), None, "no tokens are told there");
 }
 
 #[test]
 fn the_operators_hosts_and_aliases_count() {
     let table = ModelTable {
-        hosts: vec![("llm.corp".into(), "mistral"), ("*.gw.corp".into(), "openai")],
+        hosts: vec![
+            ("llm.corp".into(), "mistral"),
+            ("*.gw.corp".into(), "openai"),
+            ("any.corp".into(), "other"),
+        ],
         aliases: vec![("PLACEHOLDER_7".into(), "gemini-2.5-pro".into())],
     };
     let provider = |url| ask(&table, b"POST", url, false).map(|found| found.provider);
     assert_eq!(provider("llm.corp/v1/chat/completions"), Some("mistral"));
     assert_eq!(provider("a.gw.corp/responses"), Some("openai"));
     assert_eq!(provider("gw.corp/responses"), None);
+    assert_eq!(provider("any.corp/responses"), Some("other"));
+    assert_eq!(provider("any.corp/v1beta/models/g:streamGenerateContent"), Some("other"));
     let found =
         ask(&table, b"POST", "x.example/v1/models/PLACEHOLDER_7:generateContent", false).expect("a call");
     assert_eq!(found.model.as_deref(), Some("gemini-2.5-pro"));

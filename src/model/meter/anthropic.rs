@@ -21,6 +21,7 @@ static EVENT: Shape<Field> = Shape::object(&[
     ("message", &MESSAGE_START),
     ("usage", &USAGE_OBJECT),
     ("error", &ERROR),
+    ("request_id", &Shape::value(Field::RequestId, NAME)),
     ("id", &Shape::value(Field::Id, NAME)),
     ("model", &Shape::value(Field::Model, NAME)),
     ("stop_reason", &Shape::value(Field::Stop, NAME)),
@@ -63,6 +64,7 @@ static USAGE_OBJECT: Shape<Field> = Shape::object(&[
     ("cache_creation", &LIFETIMES),
     ("output_tokens_details", &THINKING),
     ("service_tier", &Shape::value(Field::Tier, NAME)),
+    ("speed", &Shape::value(Field::Speed, NAME)),
     ("cost", &Shape::value(Field::Cost, 0)),
     ("iterations", &Shape::array(&ITERATION)),
 ])
@@ -98,6 +100,7 @@ static INVOCATION: Shape<Field> = Shape::object(&[
     ("inputTokenCount", &Shape::value(Field::Count(Count::BilledInput), 0)),
     ("outputTokenCount", &Shape::value(Field::Count(Count::BilledOutput), 0)),
     ("cacheReadInputTokenCount", &Shape::value(Field::Count(Count::CacheHit), 0)),
+    ("cacheWriteInputTokenCount", &Shape::value(Field::Count(Count::CacheStored), 0)),
 ]);
 
 static ERROR: Shape<Field> = Shape::object(&[
@@ -135,7 +138,7 @@ fn apply(event: &mut Event, progress: &mut Progress) {
 fn start_block(event: &mut Event, progress: &mut Progress) {
     for mut part in event.tools.drain(..).filter(is_tool) {
         part.index = event.index;
-        part.arguments = part.arguments.filter(|arguments| arguments != "{}");
+        part.forget_empty_object();
         progress.tool(part);
     }
 }

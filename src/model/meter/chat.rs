@@ -7,8 +7,9 @@ use crate::wire::json::Shape;
 
 use super::counts::Count;
 use super::event::{Event, Field};
+use super::openai::{COST, ERROR, INPUT_DETAILS, OUTPUT_DETAILS};
 use super::progress::Progress;
-use super::{ARGUMENTS, Format, MESSAGE, NAME, USAGE};
+use super::{ARGUMENTS, Format, NAME, USAGE};
 
 pub(super) static FORMAT: Format = Format { shape: &CHUNK, apply };
 
@@ -38,8 +39,14 @@ static SAID: Shape<Field> = Shape::object(&[
     ("reasoning_content", &Shape::value(Field::Generated, 0)),
     ("reasoning", &Shape::value(Field::Generated, 0)),
     ("refusal", &Shape::value(Field::Generated, 0)),
+    ("audio", &AUDIO),
     ("tool_calls", &Shape::array(&TOOL)),
     ("function_call", &FUNCTION_CALL),
+]);
+
+static AUDIO: Shape<Field> = Shape::object(&[
+    ("data", &Shape::value(Field::Generated, 0)),
+    ("transcript", &Shape::value(Field::Generated, 0)),
 ]);
 
 /// A string, or (Mistral) a list of parts that may hold lists themselves.
@@ -64,6 +71,7 @@ const FUNCTION_MEMBERS: &[(&str, &Shape<Field>)] = &[
     ("input", &Shape::value(Field::Arguments, ARGUMENTS)),
 ];
 
+/// The words of a chat alone: gateways are known to put zeros under those of Responses beside them.
 static USAGE_OBJECT: Shape<Field> = Shape::object(&[
     ("prompt_tokens", &Shape::value(Field::Count(Count::Input), 0)),
     ("completion_tokens", &Shape::value(Field::Count(Count::Output), 0)),
@@ -75,37 +83,20 @@ static USAGE_OBJECT: Shape<Field> = Shape::object(&[
     ("cached_prompt_text_tokens", &Shape::value(Field::Count(Count::CacheHit), 0)),
     ("citation_tokens", &Shape::value(Field::Count(Count::ExtraOutput), 0)),
     ("service_tier", &Shape::value(Field::Tier, NAME)),
-    ("cost", &Shape::value(Field::Cost, 0)),
+    ("cost", &COST),
+    ("cost_in_usd_ticks", &Shape::value(Field::CostTicks, 0)),
 ])
 .tagged(Field::Usage)
 .raw(USAGE);
-
-static INPUT_DETAILS: Shape<Field> = Shape::object(&[
-    ("cached_tokens", &Shape::value(Field::Count(Count::CacheRead), 0)),
-    ("cache_write_tokens", &Shape::value(Field::Count(Count::CacheWrite), 0)),
-]);
-
-static OUTPUT_DETAILS: Shape<Field> =
-    Shape::object(&[("reasoning_tokens", &Shape::value(Field::Count(Count::Reasoning), 0))]);
-
-static ERROR: Shape<Field> = Shape::object(&[
-    ("type", &Shape::value(Field::ErrorKind, NAME)),
-    ("code", &Shape::value(Field::ErrorCode, NAME)),
-    ("message", &Shape::value(Field::ErrorMessage, MESSAGE)),
-])
-.tagged(Field::Error)
-.keeping(MESSAGE);
 
 fn apply(event: &mut Event, progress: &mut Progress) {
     for part in event.tools.drain(..) {
         progress.generated();
         progress.tools.merge(part);
     }
-    let alone = event.usage && event.choices == 0;
-    let with_reason = progress.counts.any() && progress.call.stop_reason.is_some();
-    let whole = event.usage && !progress.framed;
-    if alone || with_reason || whole {
+    if event.usage && (event.choices == 0 || !progress.framed) {
         progress.close();
     }
+    progress.settle(event);
     progress.error_in(event);
 }

@@ -13,6 +13,8 @@ pub(super) enum Count {
     /// Cache reads under another name, where the usual one is missing (DeepSeek, Moonshot, older xAI).
     CacheHit,
     CacheWrite,
+    /// Cache writes under another name, where the usual one is missing (Bedrock's metrics).
+    CacheStored,
     CacheWrite5m,
     CacheWrite1h,
     /// Input on top of the prompt (Gemini's tool use).
@@ -60,7 +62,7 @@ impl Counts {
         let reasoning = self.get(Count::Reasoning);
         let cache_read = self.get(Count::CacheRead).or(self.get(Count::CacheHit));
         let lifetimes = sum([self.get(Count::CacheWrite5m), self.get(Count::CacheWrite1h), None]);
-        let cache_write = self.get(Count::CacheWrite).or(lifetimes);
+        let cache_write = self.get(Count::CacheWrite).or(lifetimes).or(self.get(Count::CacheStored));
         let cache = if excluded.cache { [cache_read, cache_write] } else { [None, None] };
         let input = self.get(Count::Input).or(self.get(Count::BilledInput));
         let output = self.get(Count::Output).or(self.get(Count::BilledOutput));
@@ -83,9 +85,11 @@ impl Excluded {
             Api::AnthropicMessages | Api::BedrockInvoke | Api::BedrockConverse => {
                 Self { cache: true, reasoning: false }
             }
-            Api::GoogleGenerate | Api::GoogleInteractions | Api::GoogleEmbed | Api::GooglePredict => {
-                Self { cache: false, reasoning: true }
-            }
+            Api::GoogleGenerate
+            | Api::GoogleLive
+            | Api::GoogleInteractions
+            | Api::GoogleEmbed
+            | Api::GooglePredict => Self { cache: false, reasoning: true },
             Api::OpenAiChat if matches!(provider, "xai" | "perplexity") => {
                 Self { cache: false, reasoning: true }
             }
@@ -96,10 +100,12 @@ impl Excluded {
 
 /// The sum of what is known, `None` when nothing is.
 fn sum(parts: [Option<u64>; 3]) -> Option<u64> {
-    parts.into_iter().flatten().reduce(u64::saturating_add)
+    let mut known = parts.into_iter().flatten();
+    plus(known.next(), [known.next(), known.next(), None])
 }
 
-/// `base` with what is known of `more`; unknown when `base` is.
+/// `base` with what is known of `more`; unknown when `base` is, or when no ledger could hold it.
 fn plus(base: Option<u64>, more: [Option<u64>; 3]) -> Option<u64> {
-    base.map(|base| more.into_iter().flatten().fold(base, u64::saturating_add))
+    let sum = more.into_iter().flatten().try_fold(base?, u64::checked_add)?;
+    i64::try_from(sum).is_ok().then_some(sum)
 }

@@ -7,6 +7,7 @@ use crate::wire::json::{Text, Value};
 use super::counts::Count;
 use super::progress::Progress;
 use super::tools::ToolPart;
+use crate::model::failure::{delay, seconds};
 
 /// A place in an event, whatever the format calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +34,16 @@ pub(super) enum Field {
     Done,
     /// The service tier.
     Tier,
+    /// How fast the model ran, where that is sold apart from the tier (Anthropic).
+    Speed,
     /// The provider's usage object.
     Usage,
     /// One of its counts.
     Count(Count),
     /// What the provider charges, in USD.
     Cost,
+    /// The same, in ticks of 1e-10 USD (xAI).
+    CostTicks,
     /// The lifetime of a cache write, beside its count.
     CacheTtl,
     /// The count of a cache write of that lifetime.
@@ -59,6 +64,10 @@ pub(super) enum Field {
     ErrorCode,
     /// Its message.
     ErrorMessage,
+    /// How long to wait after it: `"13s"` (Google), or a number of seconds.
+    RetryDelay,
+    /// The provider's id of the request, in an error.
+    RequestId,
     /// Code and message of an error that stands in the event itself.
     FlatCode,
     /// See [`FlatCode`](Self::FlatCode).
@@ -103,6 +112,8 @@ pub(super) struct ErrorPart {
     pub(super) kind: Option<String>,
     pub(super) code: Option<String>,
     pub(super) message: Option<String>,
+    pub(super) retry_after_us: Option<u64>,
+    pub(super) request_id: Option<String>,
 }
 
 /// What an event held.
@@ -171,9 +182,11 @@ impl Event {
         match value {
             Value::Text(text) => self.text(field, text, progress),
             Value::Number(number) => match field {
-                Field::Cost => progress.cost_usd = number.float(),
+                Field::Cost => progress.cost_pico_usd = number.float().and_then(pico_usd),
+                Field::CostTicks => progress.cost_pico_usd = number.count().and_then(of_ticks),
                 Field::ErrorCode | Field::FlatCode => self.error_code(field, number.text()),
                 Field::Status => self.error_status(number.count()),
+                Field::RetryDelay => self.retry_after(number.text()),
                 _ => number.count().map_or((), |count| self.count(field, count, progress)),
             },
             Value::Bool(flag) if field == Field::Done => {
@@ -227,6 +240,9 @@ impl Event {
             Field::ErrorKind => self.error.kind = owned(),
             Field::ErrorCode => self.error.code = owned(),
             Field::ErrorMessage => self.error.message = owned(),
+            Field::RequestId => self.error.request_id = owned(),
+            Field::RetryDelay => self.retry_after(Some(&text.lossy())),
+            Field::Speed => progress.fast = text.bytes == b"fast",
             Field::FlatCode => self.flat.code = owned(),
             Field::FlatMessage => self.flat.message = owned(),
             Field::ToolKind => self.tool.kind = owned(),
@@ -244,6 +260,11 @@ impl Event {
         self.owns = true;
         let error = if field == Field::ErrorCode { &mut self.error } else { &mut self.flat };
         error.code = code.map(str::to_owned);
+    }
+
+    fn retry_after(&mut self, wait: Option<&str>) {
+        self.owns = true;
+        self.error.retry_after_us = wait.and_then(|wait| delay(wait).or_else(|| seconds(wait)));
     }
 
     fn error_status(&mut self, status: Option<u64>) {
@@ -278,7 +299,10 @@ impl Event {
     pub(super) fn open(&mut self, field: Field) {
         self.owns |= matches!(field, Field::Error | Field::Tool | Field::Iteration | Field::CacheTtlCount);
         match field {
-            Field::Error => self.error = ErrorPart { status: self.error.status, ..ErrorPart::default() },
+            Field::Error => {
+                let ErrorPart { status, request_id, .. } = std::mem::take(&mut self.error);
+                self.error = ErrorPart { status, request_id, ..ErrorPart::default() };
+            }
             Field::Choice => {
                 self.choices += 1;
                 self.choice = 0;
@@ -344,6 +368,17 @@ impl ErrorPart {
     fn says_something(&self) -> bool {
         self.kind.is_some() || self.code.is_some() || self.message.is_some()
     }
+}
+
+/// USD as the provider said it, in pico-USD.
+fn pico_usd(usd: f64) -> Option<i64> {
+    let pico = (usd * 1e12).round();
+    (0.0..9e18).contains(&pico).then_some(pico as i64)
+}
+
+/// Ticks of 1e-10 USD (<https://docs.x.ai/developers/cost-tracking>), in pico-USD.
+fn of_ticks(ticks: u64) -> Option<i64> {
+    i64::try_from(ticks).ok()?.checked_mul(100)
 }
 
 /// Sets a name that comes again with every chunk, without allocating when it is the same.

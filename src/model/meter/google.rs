@@ -1,5 +1,5 @@
-//! Gemini (WIRE §4): generateContent as SSE, as one streamed array, plain, and inside Cloud Code's envelope; and the
-//! Interactions API.
+//! Gemini (WIRE §4): generateContent as SSE, as one streamed array, plain, and inside Cloud Code's envelope; messages
+//! of a Live socket; and the Interactions API.
 //!
 //! `usageMetadata` comes with every event and the last one counts. `candidatesTokenCount` leaves thoughts out, so
 //! output is the sum; a tool call comes whole, without index and often without id.
@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::{ARGUMENTS, Format, MESSAGE, NAME, USAGE};
 
 pub(super) static GENERATE: Format = Format { shape: &ANSWER, apply: apply_generate };
+pub(super) static LIVE: Format = Format { shape: &LIVE_MESSAGE, apply: apply_live };
 pub(super) static INTERACTIONS: Format = Format { shape: &STEP_EVENT, apply: apply_interactions };
 
 /// One event, or an array of them.
@@ -44,8 +45,12 @@ static CANDIDATE: Shape<Field> = Shape::object(&[
 ])
 .tagged(Field::Choice);
 
-static PART: Shape<Field> =
-    Shape::object(&[("text", &Shape::value(Field::Generated, 0)), ("functionCall", &FUNCTION_CALL)]);
+static PART: Shape<Field> = Shape::object(&[
+    ("text", &Shape::value(Field::Generated, 0)),
+    ("functionCall", &FUNCTION_CALL),
+    ("inlineData", &Shape::object(&[("data", &Shape::value(Field::Generated, 0))])),
+    ("executableCode", &Shape::object(&[("code", &Shape::value(Field::Generated, 0))])),
+]);
 
 static FUNCTION_CALL: Shape<Field> = Shape::object(&[
     ("id", &Shape::value(Field::ToolId, NAME)),
@@ -61,9 +66,11 @@ static METADATA: Shape<Field> = Shape::object(&[
     ("promptTokenCount", &Shape::value(Field::Count(Count::Input), 0)),
     ("cachedContentTokenCount", &Shape::value(Field::Count(Count::CacheRead), 0)),
     ("candidatesTokenCount", &Shape::value(Field::Count(Count::Output), 0)),
+    ("responseTokenCount", &Shape::value(Field::Count(Count::Output), 0)),
     ("thoughtsTokenCount", &Shape::value(Field::Count(Count::Reasoning), 0)),
     ("toolUsePromptTokenCount", &Shape::value(Field::Count(Count::ExtraInput), 0)),
     ("trafficType", &Shape::value(Field::Tier, NAME)),
+    ("serviceTier", &Shape::value(Field::Tier, NAME)),
 ])
 .tagged(Field::Usage)
 .raw(USAGE);
@@ -72,9 +79,11 @@ static ERROR: Shape<Field> = Shape::object(&[
     ("status", &Shape::value(Field::ErrorKind, NAME)),
     ("code", &Shape::value(Field::ErrorCode, NAME)),
     ("message", &Shape::value(Field::ErrorMessage, MESSAGE)),
+    ("details", &Shape::array(&ERROR_DETAIL)),
 ])
 .tagged(Field::Error)
 .keeping(MESSAGE);
+static ERROR_DETAIL: Shape<Field> = Shape::object(&[("retryDelay", &Shape::value(Field::RetryDelay, NAME))]);
 
 fn apply_generate(event: &mut Event, progress: &mut Progress) {
     // Vertex may stream arguments: parts without a name continue the call before them.
@@ -83,11 +92,34 @@ fn apply_generate(event: &mut Event, progress: &mut Progress) {
         progress.tools.merge(part);
     }
     progress.stop(event.stop_detail.take());
-    let whole = event.usage && !progress.framed;
-    if whole || (progress.counts.any() && progress.call.stop_reason.is_some()) {
+    if event.usage && !progress.framed {
         progress.close();
     }
+    progress.settle(event);
     progress.error_in(event);
+}
+
+static LIVE_MESSAGE: Shape<Field> = Shape::object(&[
+    ("serverContent", &LIVE_CONTENT),
+    ("toolCall", &Shape::object(&[("functionCalls", &Shape::array(&FUNCTION_CALL))])),
+    ("usageMetadata", &METADATA),
+])
+.tagged(Field::Document);
+
+static LIVE_CONTENT: Shape<Field> = Shape::object(&[
+    ("modelTurn", &Shape::object(&[("parts", &Shape::array(&PART))])),
+    ("outputTranscription", &Shape::object(&[("text", &Shape::value(Field::Generated, 0))])),
+    ("turnComplete", &Shape::value(Field::Done, 0)),
+    ("turnCompleteReason", &Shape::value(Field::Stop, NAME)),
+]);
+
+/// A turn is over once the model says so; its counts come with that message or in one after it.
+fn apply_live(event: &mut Event, progress: &mut Progress) {
+    event.tools.drain(..).for_each(|part| progress.tool(part));
+    if event.done {
+        progress.stop(event.stop.take().or_else(|| Some("turnComplete".to_owned())));
+    }
+    progress.settle(event);
 }
 
 static STEP_EVENT: Shape<Field> = Shape::object(&[
@@ -153,7 +185,7 @@ fn apply_interactions(event: &mut Event, progress: &mut Progress) {
             for mut part in event.tools.drain(..).filter(|part| part.kind.as_deref() == Some("function_call"))
             {
                 part.index = event.index;
-                part.arguments = part.arguments.filter(|arguments| arguments != "{}");
+                part.forget_empty_object();
                 progress.tool(part);
             }
         }

@@ -41,7 +41,7 @@ fn apply(event: &mut Event, progress: &mut Progress) {
     if event.done {
         progress.stop(event.stop.take());
         progress.close();
-        progress.usage_json = Some(usage_json(&progress.counts));
+        progress.usage_json = Some(usage_json(&progress.counts).into_bytes());
     }
     progress.error_in(event);
 }

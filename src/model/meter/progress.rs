@@ -10,6 +10,8 @@ use super::counts::Counts;
 use super::event::{ErrorPart, Event, Iteration};
 use super::tools::{ToolPart, Tools};
 
+/// The tier of a run that was sold as a fast one, whatever tier served it: it is the one that has a price.
+const FAST: &str = "fast";
 /// How many errors of one answer are kept.
 const MAX_ERRORS: usize = 16;
 
@@ -22,8 +24,11 @@ pub(super) struct Progress {
     /// Events come one by one, so that there is a first one to wait for.
     pub(super) framed: bool,
     pub(super) counts: Counts,
-    pub(super) usage_json: Option<String>,
-    pub(super) cost_usd: Option<f64>,
+    /// The provider's usage object, as last said; its characters are looked at once, at the end.
+    pub(super) usage_json: Option<Vec<u8>>,
+    pub(super) cost_pico_usd: Option<i64>,
+    /// The run was sold as a fast one.
+    pub(super) fast: bool,
     pub(super) fallback_model: Option<String>,
     pub(super) iterations: Vec<Iteration>,
     pub(super) tools: Tools,
@@ -44,7 +49,8 @@ impl Progress {
             framed,
             counts: Counts::default(),
             usage_json: None,
-            cost_usd: None,
+            cost_pico_usd: None,
+            fast: false,
             fallback_model: None,
             iterations: Vec::new(),
             tools: Tools::new(room),
@@ -68,7 +74,7 @@ impl Progress {
         let Some(raw) = raw.filter(|raw| !raw.clipped) else { return };
         let kept = self.usage_json.get_or_insert_default();
         kept.clear();
-        kept.push_str(&raw.lossy());
+        kept.extend_from_slice(raw.bytes);
     }
 
     pub(super) fn stop(&mut self, reason: Option<String>) {
@@ -97,16 +103,19 @@ impl Progress {
     }
 
     pub(super) fn error(&mut self, error: ErrorPart) {
-        let ErrorPart { status, kind, code, message, .. } = error;
+        let ErrorPart { status, kind, code, message, retry_after_us, request_id, .. } = error;
         self.call.error_type = kind.clone().or_else(|| code.clone()).or_else(|| Some("error".into()));
         self.call.error_message.clone_from(&message);
         if self.errors.len() < MAX_ERRORS {
-            self.errors.push(OriginError { status, kind, code, message, ..OriginError::default() });
+            self.errors.push(OriginError { status, kind, code, message, retry_after_us, request_id });
         }
     }
 
     /// The call, and runs inside it that its own counts leave out.
     pub(super) fn end(mut self, facts: RequestFacts, complete: bool, at_us: u64) -> Vec<Call> {
+        if self.fast {
+            self.call.service_tier = Some(FAST.into());
+        }
         let inner = self.left_out(at_us);
         let usage_state = self.usage_state(complete);
         let mut call = std::mem::take(&mut self.call);
@@ -114,9 +123,9 @@ impl Progress {
             call.model = Some(model);
         }
         call.usage = self.counts.normalised(call.provider, self.api);
-        call.usage_json = self.usage_json;
+        call.usage_json = self.usage_json.map(|raw| String::from_utf8_lossy(&raw).into_owned());
         call.usage_state = usage_state;
-        call.cost_pico_usd = self.cost_usd.and_then(pico_usd);
+        call.cost_pico_usd = self.cost_pico_usd;
         call.first_token_us = self.first_token_us;
         call.total_us = at_us;
         call.tool_calls = self.tools.finish(self.api == Api::AnthropicMessages);
@@ -131,6 +140,15 @@ impl Progress {
         calls
     }
 
+    /// Where nothing but a stop reason tells which counts are the last: those that come with it or after it are; those
+    /// that came before it are once the stream has ended.
+    pub(super) fn settle(&mut self, event: &Event) {
+        if self.call.stop_reason.is_some() && self.counts.any() {
+            self.closing = true;
+            self.ended |= event.usage;
+        }
+    }
+
     fn usage_state(&self, complete: bool) -> UsageState {
         match (self.counts.any(), self.closing && (self.ended || complete)) {
             (false, _) => UsageState::None,
@@ -139,10 +157,11 @@ impl Progress {
         }
     }
 
-    /// Compactions are billed, but not in the counts of the call (WIRE §0): each is a run of its own.
+    /// Compactions and an advisor's runs are billed, the latter at another model's price, but are not in the counts of
+    /// the call (WIRE §0): each is a run of its own.
     fn left_out(&self, at_us: u64) -> Vec<Call> {
-        let compactions = self.iterations.iter().filter(|iteration| iteration.kind == "compaction");
-        let calls = compactions.map(|iteration| Call {
+        let apart = |kind: &str| matches!(kind, "compaction" | "advisor_message");
+        let calls = self.iterations.iter().filter(|iteration| apart(&iteration.kind)).map(|iteration| Call {
             provider: self.call.provider,
             api: self.call.api,
             model: iteration.model.clone().or_else(|| self.call.model.clone()),
@@ -150,7 +169,7 @@ impl Progress {
             stream: self.framed,
             usage: iteration.counts.normalised(self.call.provider, self.api),
             usage_state: if self.closing { UsageState::Final } else { UsageState::Partial },
-            stop_reason: Some("compaction".into()),
+            stop_reason: Some(iteration.kind.clone()),
             service_tier: self.call.service_tier.clone(),
             total_us: at_us,
             ..Call::default()
@@ -163,10 +182,4 @@ impl Progress {
 fn answered_by(iterations: &[Iteration]) -> Option<String> {
     let fallback = iterations.iter().rev().find(|iteration| iteration.kind == "fallback_message")?;
     fallback.model.clone()
-}
-
-/// USD as the provider said it, in pico-USD.
-fn pico_usd(usd: f64) -> Option<i64> {
-    let pico = (usd * 1e12).round();
-    (0.0..9e18).contains(&pico).then_some(pico as i64)
 }

@@ -6,11 +6,11 @@
 
 use crate::wire::json::Shape;
 
-use super::counts::Count;
 use super::event::{ErrorPart, Event, Field};
+use super::openai::{ERROR, USAGE_OBJECT};
 use super::progress::Progress;
 use super::tools::ToolPart;
-use super::{ARGUMENTS, Format, MESSAGE, NAME, USAGE};
+use super::{ARGUMENTS, Format, MESSAGE, NAME};
 
 pub(super) static FORMAT: Format = Format { shape: &EVENT, apply };
 
@@ -60,35 +60,6 @@ static ITEM: Shape<Field> = Shape::object(&[
     ("operation", &Shape::value(Field::Arguments, ARGUMENTS).raw(ARGUMENTS)),
 ])
 .tagged(Field::Tool);
-
-static USAGE_OBJECT: Shape<Field> = Shape::object(&[
-    ("input_tokens", &Shape::value(Field::Count(Count::Input), 0)),
-    ("output_tokens", &Shape::value(Field::Count(Count::Output), 0)),
-    ("input_tokens_details", &INPUT_DETAILS),
-    ("input_token_details", &INPUT_DETAILS),
-    ("output_tokens_details", &OUTPUT_DETAILS),
-    ("output_token_details", &OUTPUT_DETAILS),
-    ("cost", &Shape::value(Field::Cost, 0)),
-])
-.tagged(Field::Usage)
-.raw(USAGE);
-
-static INPUT_DETAILS: Shape<Field> = Shape::object(&[
-    ("cached_tokens", &Shape::value(Field::Count(Count::CacheRead), 0)),
-    ("cache_read_input_tokens", &Shape::value(Field::Count(Count::CacheHit), 0)),
-    ("cache_write_tokens", &Shape::value(Field::Count(Count::CacheWrite), 0)),
-]);
-
-static OUTPUT_DETAILS: Shape<Field> =
-    Shape::object(&[("reasoning_tokens", &Shape::value(Field::Count(Count::Reasoning), 0))]);
-
-static ERROR: Shape<Field> = Shape::object(&[
-    ("type", &Shape::value(Field::ErrorKind, NAME)),
-    ("code", &Shape::value(Field::ErrorCode, NAME)),
-    ("message", &Shape::value(Field::ErrorMessage, MESSAGE)),
-])
-.tagged(Field::Error)
-.keeping(MESSAGE);
 
 fn apply(event: &mut Event, progress: &mut Progress) {
     match event.kind() {

@@ -17,6 +17,14 @@ pub(super) struct ToolPart {
     pub(super) arguments: Option<String>,
 }
 
+impl ToolPart {
+    /// Forgets arguments that are an empty object: it stands for what comes in pieces.
+    pub(super) fn forget_empty_object(&mut self) {
+        self.arguments =
+            self.arguments.take().filter(|text| text.bytes().any(|byte| !b"{} \t\r\n".contains(&byte)));
+    }
+}
+
 /// The tool calls of one answer.
 #[derive(Debug)]
 pub(super) struct Tools {

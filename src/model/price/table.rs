@@ -45,6 +45,9 @@ pub(super) struct Model {
     pub(super) prices: Vec<Price>,
     #[serde(default)]
     pub(super) tiers: HashMap<String, Vec<Price>>,
+    /// Kinds of tokens that cost something else, which is not here.
+    #[serde(default)]
+    pub(super) apart: Vec<String>,
 }
 
 /// Which names a model answers to; see `scripts/prices.py` for the form.
@@ -108,7 +111,8 @@ impl PriceTable {
     /// The model of that name at that provider, and the version of the layer that knows it.
     pub(super) fn find(&self, provider: &str, name: &str) -> Option<(&Model, &str)> {
         let name = name.to_ascii_lowercase();
-        let name = name.strip_prefix("models/").unwrap_or(&name);
+        // Gemini's own form is `models/{id}`, Vertex's `projects/…/publishers/google/models/{id}`.
+        let name = name.rsplit_once("models/").map_or(name.as_str(), |(_, id)| id);
         self.layers.iter().find_map(|layer| Some((layer.find(provider, name)?, layer.version.as_str())))
     }
 }

@@ -44,7 +44,7 @@ pub(super) enum Field {
 
 pub(super) static REQUEST: Shape<Field> = Shape::object(REQUEST_MEMBERS);
 
-/// Cloud Code and Realtime put the request into an envelope.
+/// Cloud Code, Realtime and Live put the request into an envelope.
 const REQUEST_MEMBERS: &[(&str, &Shape<Field>)] = &[
     ("model", &Shape::value(Field::Model, NAME)),
     ("agent", &Shape::value(Field::Model, NAME)),
@@ -69,6 +69,9 @@ const REQUEST_MEMBERS: &[(&str, &Shape<Field>)] = &[
     ("toolConfig", &TOOL_CONFIG),
     ("request", &ENVELOPE),
     ("response", &ENVELOPE),
+    ("setup", &ENVELOPE),
+    ("clientContent", &LIVE_TURNS),
+    ("client_content", &LIVE_TURNS),
 ];
 
 static STREAM_OPTIONS: Shape<Field> =
@@ -83,8 +86,12 @@ static ENVELOPE: Shape<Field> = Shape::object(&[
     ("input", &MESSAGES),
     ("instructions", &SYSTEM),
     ("systemInstruction", &SYSTEM),
+    ("system_instruction", &SYSTEM),
     ("tools", &TOOLS),
 ]);
+
+/// What a guest says on a Live socket.
+static LIVE_TURNS: Shape<Field> = Shape::object(&[("turns", &MESSAGES)]);
 
 /// A string, a list of parts, or Gemini's content with its parts.
 static SYSTEM: Shape<Field> =
@@ -131,6 +138,7 @@ static BLOCK: Shape<Field> = Shape::object(&[
     ("is_error", &Shape::value(Field::ResultIsError, 0)),
     ("content", &RESULT_CONTENT),
     ("functionResponse", &FUNCTION_RESPONSE),
+    ("function_response", &FUNCTION_RESPONSE),
     ("toolResult", &TOOL_RESULT),
 ])
 .tagged(Field::Block);

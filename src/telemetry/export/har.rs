@@ -1,4 +1,4 @@
-//! HAR 1.2: what browsers' network panels open. One entry for each request; bodies where previews were kept.
+//! HAR 1.2: what browsers' network panels open. One entry for each request; bodies where they are asked for and kept.
 
 use std::net::SocketAddr;
 
@@ -55,7 +55,7 @@ fn request(row: &Record, http: &str) -> Value {
         "headersSize": -1,
         "bodySize": row.int("request_bytes").unwrap_or(-1),
     });
-    if let Some(text) = preview(row, "request_preview") {
+    if let Some(text) = body(row, "request_body") {
         request["postData"] = json!({"mimeType": value_of(&headers, "content-type"), "text": text});
     }
     request["headers"] = Value::Array(headers);
@@ -66,7 +66,7 @@ fn response(row: &Record, http: &str) -> Value {
     let headers = headers(row, "response_headers");
     let size = row.int("response_decoded").or(row.int("response_bytes")).unwrap_or(0);
     let mut content = json!({"size": size, "mimeType": value_of(&headers, "content-type")});
-    if let Some(text) = preview(row, "response_preview") {
+    if let Some(text) = body(row, "response_body") {
         content["text"] = Value::String(text);
     }
     json!({
@@ -112,7 +112,7 @@ fn value_of<'h>(headers: &'h [Value], name: &str) -> &'h str {
     headers.iter().find(is_it).and_then(|field| field["value"].as_str()).unwrap_or("")
 }
 
-fn preview(row: &Record, column: &str) -> Option<String> {
+fn body(row: &Record, column: &str) -> Option<String> {
     row.bytes(column).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
 }
 

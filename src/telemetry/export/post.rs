@@ -1,81 +1,118 @@
-//! The smallest HTTP client that a collector needs: one POST with a JSON body on a connection of its own, by plain
-//! HTTP. It refuses `https`: a collector beside the proxy, or a tunnel to one, is the documented way.
+//! The smallest HTTP client that a collector needs: one POST with a JSON body on a connection of its own, plain or TLS.
+//! It follows no redirect, and reads of an answer no more than its status.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+
 use super::ExportError;
+use crate::leg::Leg;
+use crate::policy::host::Host;
 
 /// How long a collector may take for each step.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Most bytes of an answer that are read.
-const ANSWER: u64 = 64 << 10;
+const ANSWER: usize = 4 << 10;
 
 /// Where a collector listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Endpoint {
-    authority: String,
+pub struct Endpoint {
+    host: Host,
+    port: u16,
+    secure: bool,
     prefix: String,
+    /// Whole lines.
     headers: String,
 }
 
 impl Endpoint {
-    /// Reads `http://host:port[/prefix]`; header fields must be printable.
-    pub(super) fn parse(url: &str, headers: Vec<(String, String)>) -> Result<Self, String> {
-        let Some(rest) = url.strip_prefix("http://") else {
-            return Err(format!(
-                "{url:?} is no http:// URL (for https run a collector or a tunnel beside tollgate)"
-            ));
+    /// Reads `http://host[:port][/prefix]` or `https://…`. Without a port it is OTLP's own, 4318, and for https 443.
+    pub fn parse(url: &str) -> Result<Self, String> {
+        let (rest, secure, usual) = match (url.strip_prefix("http://"), url.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, false, 4318),
+            (_, Some(rest)) => (rest, true, 443),
+            _ => return Err(format!("{url:?} is no http:// or https:// URL")),
         };
-        let (authority, prefix) =
-            rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
-        if authority.is_empty() || authority.contains('@') || url.chars().any(|c| c.is_control() || c == ' ')
-        {
-            return Err(format!("{url:?} has no host that can be used"));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = Host::parse_authority(authority.as_bytes())
+            .map_err(|error| format!("{url:?} has no host that can be used: {error}"))?;
+        if path.chars().any(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
+            return Err(format!("the path of {url:?} cannot be used"));
         }
-        let port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        let authority = if port { authority.to_owned() } else { format!("{authority}:4318") };
-        let prefix = prefix.trim_end_matches('/');
-        let prefix = if prefix.is_empty() { String::new() } else { format!("/{prefix}") };
-        let mut lines = String::new();
-        for (name, value) in headers {
-            if name.is_empty()
-                || format!("{name}{value}").chars().any(char::is_control)
-                || name.contains([' ', ':'])
-            {
-                return Err(format!("{name:?} is no header field"));
-            }
-            lines.extend([&name, ": ", &value, "\r\n"]);
-        }
-        Ok(Self { authority, prefix, headers: lines })
+        let path = path.trim_end_matches('/');
+        let prefix = if path.is_empty() { String::new() } else { format!("/{path}") };
+        Ok(Self { host, port: port.unwrap_or(usual), secure, prefix, headers: String::new() })
     }
 
-    /// Posts a document; anything but a 2xx answer is an error.
-    pub(super) fn post(&self, path: &str, body: &str) -> Result<(), ExportError> {
-        let mut stream = self.connect()?;
+    /// With one more header field, whose name and value must be printable.
+    pub fn with_header(mut self, name: &str, value: &str) -> Result<Self, String> {
+        let fit = !name.is_empty() && !name.contains([' ', ':']) && !value.chars().any(char::is_control);
+        if !fit || name.chars().any(char::is_control) {
+            return Err(format!("{name:?} is no header field that can be sent"));
+        }
+        self.headers.extend([name, ": ", value, "\r\n"]);
+        Ok(self)
+    }
+
+    /// The host.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Whether it is reached by TLS.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// Posts a document; anything but a 2xx answer is an error. `tls` is whom to trust where it is reached by TLS.
+    pub(super) fn post(
+        &self,
+        tls: Option<&Arc<ClientConfig>>,
+        path: &str,
+        body: &str,
+    ) -> Result<(), ExportError> {
+        let mut leg = self.leg(tls)?;
+        let authority =
+            if self.host.as_str().contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
         let head = format!(
-            "POST {}{path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-             Connection: close\r\n{}\r\n",
+            "POST {}{path} HTTP/1.1\r\nHost: {authority}:{}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n{}\r\n",
             self.prefix,
-            self.authority,
+            self.port,
             body.len(),
             self.headers
         );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body.as_bytes())?;
-        match status(BufReader::new(stream.take(ANSWER)))? {
+        leg.send(head.as_bytes());
+        leg.send(body.as_bytes());
+        match status(&exchange(&mut leg, &self.connect()?)?)? {
             200..=299 => Ok(()),
             refused => Err(ExportError::Refused(refused)),
         }
     }
 
+    fn leg(&self, tls: Option<&Arc<ClientConfig>>) -> io::Result<Leg> {
+        if !self.secure {
+            return Ok(Leg::plain());
+        }
+        let name = match self.host.ip() {
+            Some(ip) => ServerName::IpAddress(ip.into()),
+            None => ServerName::try_from(self.host.as_str().to_owned()).map_err(io::Error::other)?,
+        };
+        let tls = tls.ok_or_else(|| io::Error::other("nobody said whom to trust"))?;
+        Leg::client(Arc::clone(tls), name).map_err(io::Error::other)
+    }
+
     fn connect(&self) -> io::Result<TcpStream> {
-        let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-        for address in self.authority.to_socket_addrs()? {
+        let mut last = io::Error::new(ErrorKind::NotFound, "the host has no address");
+        for address in (self.host.as_str(), self.port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&address, PATIENCE) {
                 Ok(stream) => {
+                    stream.set_nodelay(true)?;
                     stream.set_read_timeout(Some(PATIENCE))?;
                     stream.set_write_timeout(Some(PATIENCE))?;
                     return Ok(stream);
@@ -87,13 +124,39 @@ impl Endpoint {
     }
 }
 
-/// The status of an answer; the connection is closed after it, so the rest does not matter.
-fn status(mut answer: impl BufRead) -> io::Result<u16> {
-    let mut line = String::new();
-    answer.read_line(&mut line)?;
-    let status =
-        line.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| code.parse().ok());
-    status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP"))
+/// Sends what the leg holds and reads the first line of the answer, without its end.
+fn exchange(leg: &mut Leg, mut stream: &TcpStream) -> io::Result<Vec<u8>> {
+    let (mut answer, mut bytes) = (Vec::new(), [0; 4 << 10]);
+    loop {
+        leg.flush(&mut stream)?;
+        let read = stream.read(&mut bytes)?;
+        if read == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        leg.feed(&bytes[..read]).map_err(io::Error::other)?;
+        while let piece @ [_, ..] = leg.inbox() {
+            answer.extend_from_slice(piece);
+            let length = piece.len();
+            leg.consume(length);
+        }
+        if let Some(end) = memchr::memchr(b'\n', &answer) {
+            answer.truncate(end);
+            return Ok(answer);
+        }
+        if answer.len() > ANSWER {
+            return Err(no_http());
+        }
+    }
+}
+
+/// The status in the first line of an answer; the connection is closed after it, so the rest does not matter.
+fn status(line: &[u8]) -> io::Result<u16> {
+    let code = line.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
+    code.and_then(|code| str::from_utf8(code).ok()?.parse().ok()).ok_or_else(no_http)
+}
+
+fn no_http() -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, "the answer is no HTTP")
 }
 
 #[cfg(test)]
@@ -102,24 +165,44 @@ mod tests {
 
     #[test]
     fn endpoints_are_read() {
-        let endpoint =
-            Endpoint::parse("http://127.0.0.1:9/a/", vec![("x-k".into(), "v".into())]).expect("a URL");
-        assert_eq!((endpoint.authority.as_str(), endpoint.prefix.as_str()), ("127.0.0.1:9", "/a"));
-        assert_eq!(endpoint.headers, "x-k: v\r\n");
-        assert_eq!(
-            Endpoint::parse("http://collector", Vec::new()).expect("a URL").authority,
-            "collector:4318"
-        );
-        for url in ["https://x", "http://", "http://u@x/", "http://a b", "x:1"] {
-            assert!(Endpoint::parse(url, Vec::new()).is_err(), "{url}");
+        for (url, host, port, secure, prefix) in [
+            ("http://127.0.0.1:9/a/", "127.0.0.1", 9, false, "/a"),
+            ("http://collector", "collector", 4318, false, ""),
+            ("https://Collector.test/otlp/x", "collector.test", 443, true, "/otlp/x"),
+            ("https://[::1]:4318", "::1", 4318, true, ""),
+        ] {
+            let endpoint = Endpoint::parse(url).expect(url);
+            let read = (endpoint.host.as_str(), endpoint.port, endpoint.secure, endpoint.prefix.as_str());
+            assert_eq!(read, (host, port, secure, prefix), "{url}");
         }
-        assert!(Endpoint::parse("http://x", vec![("a".into(), "b\r\nc: d".into())]).is_err());
+        for url in [
+            "ftp://x",
+            "http://",
+            "http://u@x/",
+            "http://a b",
+            "x:1",
+            "http://x/a b",
+            "http://x/?a",
+            "http://x:0",
+        ] {
+            assert!(Endpoint::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn header_fields_cannot_begin_another() {
+        let endpoint = Endpoint::parse("http://x").expect("a URL");
+        let with = endpoint.clone().with_header("x-k", "v").expect("a field");
+        assert_eq!(with.headers, "x-k: v\r\n");
+        for (name, value) in [("a", "b\r\nc: d"), ("a\r\nb", "c"), ("", "v"), ("a:", "v"), ("a b", "v")] {
+            assert!(endpoint.clone().with_header(name, value).is_err(), "{name:?}: {value:?}");
+        }
     }
 
     #[test]
     fn answers_are_read_to_their_status() {
-        assert_eq!(status(&b"HTTP/1.1 200 OK\r\n\r\n"[..]).expect("HTTP"), 200);
-        assert_eq!(status(&b"HTTP/1.0 503 no\r\n"[..]).expect("HTTP"), 503);
-        assert!(status(&b"SSH-2.0"[..]).is_err());
+        assert_eq!(status(b"HTTP/1.1 200 OK\r").expect("HTTP"), 200);
+        assert_eq!(status(b"HTTP/1.0 503 no").expect("HTTP"), 503);
+        assert!(status(b"SSH-2.0").is_err() && status(b"HTTP/1.1 2x0").is_err());
     }
 }

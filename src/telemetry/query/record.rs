@@ -7,6 +7,8 @@ use rusqlite::{Row, Statement};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
+use crate::telemetry::text::printable_json;
+
 /// A row. Its JSON form is an object with the column names as keys.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -69,7 +71,7 @@ impl Record {
 
     /// The row as one line of JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("texts and numbers have a JSON form")
+        printable_json(serde_json::to_string(self).expect("texts and numbers have a JSON form"))
     }
 }
 

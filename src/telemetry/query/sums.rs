@@ -2,10 +2,16 @@
 //!
 //! A sum of nothing known is null, never 0: calls whose cost is unknown are counted beside the sum of the others.
 
-use rusqlite::{Row, params_from_iter};
+mod gather;
+
+use std::cmp::Reverse;
+
+use rusqlite::params_from_iter;
+use rusqlite::types::Value;
 use serde::Serialize;
 
 use super::{Filter, Reader, Result, Source};
+use gather::{Gathering, Groups};
 
 /// What usage is added up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,25 +69,39 @@ pub struct Totals {
     pub unpriced: i64,
 }
 
+/// Sums over model calls, and what cannot be added up further.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct UsageSum {
+    /// What can.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// The part of all input that was read from a cache, from 0 to 1, over the calls of which both counts are known.
+    pub cache_hit_share: Option<f64>,
+    /// Half of the calls that say so had their first token within this many microseconds (nearest rank).
+    pub first_token_p50_us: Option<i64>,
+    /// 99 of 100 had it within these.
+    pub first_token_p99_us: Option<i64>,
+}
+
 /// The usage of one group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UsageRow {
     /// What the group is called; null where that is unknown.
     pub key: Option<String>,
     /// Its sums.
     #[serde(flatten)]
-    pub totals: Totals,
+    pub sum: UsageSum,
 }
 
 /// Usage by group, with the sum over everything.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UsageReport {
     /// What the rows are added up by.
     pub by: Group,
-    /// The groups.
+    /// The groups, the dearest first, then by name.
     pub rows: Vec<UsageRow>,
     /// Their sum.
-    pub total: Totals,
+    pub total: UsageSum,
 }
 
 /// A session with its totals.
@@ -116,97 +136,73 @@ pub struct LearnRow {
     pub method: Option<String>,
     /// The path, without its query.
     pub path: Option<String>,
-    /// Requests that went through.
-    pub allowed: i64,
-    /// Requests that policy refused.
-    pub denied: i64,
-    /// Connections whose TLS was passed through.
+    /// Requests and connections that reached an origin.
+    pub reached: i64,
+    /// Those of them that were passed through unread.
     pub spliced: i64,
+    /// Addresses that they reached by our own look-up, `IP:PORT` each, with commas between.
+    pub resolved: Option<String>,
 }
 
-impl Totals {
-    /// Both together; what is known of neither stays unknown.
-    fn and(self, other: &Self) -> Self {
-        let known = |a: Option<i64>, b: Option<i64>| a.map_or(b, |a| Some(a.saturating_add(b.unwrap_or(0))));
-        Self {
-            calls: self.calls + other.calls,
-            failed: self.failed + other.failed,
-            partial: self.partial + other.partial,
-            input_tokens: known(self.input_tokens, other.input_tokens),
-            cache_read_tokens: known(self.cache_read_tokens, other.cache_read_tokens),
-            cache_write_tokens: known(self.cache_write_tokens, other.cache_write_tokens),
-            output_tokens: known(self.output_tokens, other.output_tokens),
-            reasoning_tokens: known(self.reasoning_tokens, other.reasoning_tokens),
-            cost_pico_usd: known(self.cost_pico_usd, other.cost_pico_usd),
-            unpriced: self.unpriced + other.unpriced,
-        }
+impl UsageReport {
+    /// Puts the dearest first.
+    pub fn sort(&mut self) {
+        self.rows.sort_by(|a, b| {
+            let order = |row: &UsageRow| Reverse(row.sum.totals.cost_pico_usd);
+            order(a).cmp(&order(b)).then_with(|| a.key.cmp(&b.key))
+        });
     }
-}
-
-const SUMS: &str = "count(c.call_id), count(c.error_type), coalesce(sum(c.usage_state = 'partial'), 0), \
-    sum(c.input_tokens), sum(c.cache_read_tokens), sum(c.cache_write_tokens), sum(c.output_tokens), \
-    sum(c.reasoning_tokens), sum(c.cost_pico_usd), \
-    coalesce(sum(c.cost_pico_usd IS NULL AND coalesce(c.input_tokens, c.output_tokens) IS NOT NULL), 0)";
-
-/// Reads the columns of [`SUMS`], which begin at `first`.
-fn totals(row: &Row, first: usize) -> rusqlite::Result<Totals> {
-    Ok(Totals {
-        calls: row.get(first)?,
-        failed: row.get(first + 1)?,
-        partial: row.get(first + 2)?,
-        input_tokens: row.get(first + 3)?,
-        cache_read_tokens: row.get(first + 4)?,
-        cache_write_tokens: row.get(first + 5)?,
-        output_tokens: row.get(first + 6)?,
-        reasoning_tokens: row.get(first + 7)?,
-        cost_pico_usd: row.get(first + 8)?,
-        unpriced: row.get(first + 9)?,
-    })
 }
 
 impl Reader {
-    /// Usage by group, the dearest first, then by name; `None` for one row over everything.
-    pub fn usage(&self, group: Option<Group>, filter: &Filter) -> Result<Vec<UsageRow>> {
+    /// Usage by group and in total, in one pass over the calls. A first token's time takes 8 bytes meanwhile.
+    pub fn usage_report(&self, by: Group, filter: &Filter) -> Result<UsageReport> {
+        let (mut rows, mut total) = (Vec::new(), Gathering::default());
+        for (key, gathering) in self.gather(by, filter)? {
+            total.merge(&gathering);
+            rows.push(UsageRow { key, sum: gathering.end() });
+        }
+        let mut report = UsageReport { by, rows, total: total.end() };
+        report.sort();
+        Ok(report)
+    }
+
+    fn gather(&self, by: Group, filter: &Filter) -> Result<Groups> {
         let (condition, values) = filter.condition(Source::Calls)?;
-        let key = group.map_or("NULL", Group::key);
-        let grouped =
-            if group.is_some() { "GROUP BY 1 ORDER BY sum(c.cost_pico_usd) DESC NULLS LAST, 1" } else { "" };
         // Filters are numbered from ?4 on; the first three are for rows, so they are only named here.
         let sql = format!(
-            "SELECT {key}, {SUMS} FROM {} WHERE coalesce(?1, ?2, ?3) IS NULL AND {condition} {grouped}",
+            "SELECT {}, {} FROM {} WHERE coalesce(?1, ?2, ?3) IS NULL AND {condition}",
+            by.key(),
+            gather::COLUMNS,
             Source::Calls.tables()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let none = [rusqlite::types::Value::Null, rusqlite::types::Value::Null, rusqlite::types::Value::Null];
-        let rows = statement.query_map(params_from_iter(none.into_iter().chain(values)), |row| {
-            Ok(UsageRow { key: row.get(0)?, totals: totals(row, 1)? })
-        })?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// Usage by group and in total.
-    pub fn usage_report(&self, by: Group, filter: &Filter) -> Result<UsageReport> {
-        let rows = self.usage(Some(by), filter)?;
-        let total = rows.iter().fold(Totals::default(), |sum, row| sum.and(&row.totals));
-        Ok(UsageReport { by, rows, total })
+        let mut rows = statement
+            .query(params_from_iter([Value::Null, Value::Null, Value::Null].into_iter().chain(values)))?;
+        let mut groups = Groups::default();
+        while let Some(row) = rows.next()? {
+            let name = row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+            groups.of(name).add(row, 1)?;
+        }
+        Ok(groups)
     }
 
     /// All sessions in the order of their start. The requests of one lie in its blocks of ids, so each is read once.
     pub fn sessions(&self) -> Result<Vec<SessionTotals>> {
-        let sql = format!(
+        let mut calls = self.gather(Group::Session, &Filter::default())?;
+        let mut statement = self.connection.prepare_cached(
             "WITH requests AS (SELECT session_id, count(*) AS requests, sum(decision = 'denied') AS denied, \
-                sum(decision = 'failed') AS failed FROM net_events GROUP BY session_id), \
-             calls AS (SELECT session_id AS id, {SUMS} FROM model_calls c GROUP BY session_id) \
+                sum(decision = 'failed') AS failed FROM net_events GROUP BY session_id) \
              SELECT s.session_id, s.name, s.command, s.started_at, s.ended_at, s.version, s.policy_digest, \
-                coalesce(requests, 0), coalesce(denied, 0), coalesce(failed, 0), calls.* \
-             FROM sessions s LEFT JOIN requests USING (session_id) LEFT JOIN calls ON calls.id = s.session_id \
-             ORDER BY s.started_at, s.session_id"
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
+                coalesce(requests, 0), coalesce(denied, 0), coalesce(failed, 0) \
+             FROM sessions s LEFT JOIN requests USING (session_id) \
+             ORDER BY s.started_at, s.session_id",
+        )?;
         let rows = statement.query_map([], |row| {
-            let has_calls = row.get::<_, Option<String>>(10)?.is_some();
+            let session_id: String = row.get(0)?;
             Ok(SessionTotals {
-                session_id: row.get(0)?,
+                totals: calls.take(&session_id),
+                session_id,
                 name: row.get(1)?,
                 command: row.get(2)?,
                 started_at: row.get(3)?,
@@ -216,7 +212,6 @@ impl Reader {
                 requests: row.get(7)?,
                 denied: row.get(8)?,
                 failed_requests: row.get(9)?,
-                totals: if has_calls { totals(row, 11)? } else { Totals::default() },
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -225,8 +220,9 @@ impl Reader {
     /// Every kind of request that was seen, with counts, by host, path and method.
     pub fn learn_rows(&self, since: Option<i64>, session: Option<&str>) -> Result<Vec<LearnRow>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT host, port, method, path, sum(decision <> 'denied'), sum(decision = 'denied'), \
-             sum(decision = 'spliced') FROM net_events \
+            "SELECT host, port, method, path, sum(decision <> 'denied' AND dialed IS NOT NULL), \
+             sum(decision = 'spliced' AND dialed IS NOT NULL), \
+             group_concat(DISTINCT CASE WHEN dns_us IS NOT NULL THEN dialed END) FROM net_events \
              WHERE host IS NOT NULL AND port IS NOT NULL AND started_at >= coalesce(?1, started_at) \
              AND session_id = coalesce(?2, session_id) GROUP BY 1, 2, 4, 3 ORDER BY 1, 2, 4, 3",
         )?;
@@ -236,9 +232,9 @@ impl Reader {
                 port: row.get(1)?,
                 method: row.get(2)?,
                 path: row.get(3)?,
-                allowed: row.get(4)?,
-                denied: row.get(5)?,
-                spliced: row.get(6)?,
+                reached: row.get(4)?,
+                spliced: row.get(5)?,
+                resolved: row.get(6)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -47,6 +47,7 @@ fn net(sink: &Sink, host: &str, decision: Decision, status: Option<u16>, second:
         protocol: Some("h1"),
         host: Some(host.into()),
         port: Some(443),
+        dialed: (decision != Decision::Denied).then(|| ([203, 0, 113, 7], 443).into()),
         method: Some(b"POST"[..].into()),
         path: Some(b"/v1/messages"[..].into()),
         decision,
@@ -147,6 +148,29 @@ fn a_position_loses_nothing_and_repeats_nothing() {
     assert_eq!(hosts(&reader, &all, Range { after: at, ..Range::default() }), ["late.example.com"]);
     let newest = Range { newest: Some(2), ..Range::default() };
     assert_eq!(hosts(&reader, &all, newest), ["api.example.com", "late.example.com"]);
+    for count in 0..6 {
+        for source in [Source::Events, Source::Calls, Source::Tools, Source::Errors, Source::Dns] {
+            let rows = |range| {
+                let mut ids = Vec::new();
+                let each = |record: &Record| {
+                    ids.push(record.to_json());
+                    true
+                };
+                let at = reader.rows(source, &all, range, each).expect("read");
+                (ids, at)
+            };
+            let (all, _) = rows(Range::default());
+            let (newest, at) = rows(Range { newest: Some(count), ..Range::default() });
+            assert_eq!(newest, all[all.len().saturating_sub(count)..], "{source:?} {count}");
+            if !all.is_empty() {
+                assert_eq!(
+                    rows(Range { after: at, ..Range::default() }).0,
+                    [""; 0],
+                    "nothing is behind the newest"
+                );
+            }
+        }
+    }
     assert!(reader.end(Source::Events).expect("read") >= at);
     ledger.close(SECOND);
 }
@@ -154,22 +178,61 @@ fn a_position_loses_nothing_and_repeats_nothing() {
 #[test]
 fn lesson_13_unknown_cost_is_null_and_counted_beside_what_is_known() {
     let (_dir, ledger, reader) = filled();
-    let rows = reader.usage(Some(Group::Model), &Filter::default()).expect("read");
+    let UsageReport { rows, total, .. } =
+        reader.usage_report(Group::Model, &Filter::default()).expect("read");
+    let of = |row: usize| &rows[row].sum.totals;
     assert_eq!(rows[0].key.as_deref(), Some("claude-x"));
+    assert_eq!((of(0).calls, of(0).cost_pico_usd, of(0).unpriced), (2, Some(1_000_000), 1));
+    assert_eq!((of(1).failed, of(1).cost_pico_usd, of(1).input_tokens), (1, None, None));
+    assert_eq!((rows.len(), total.totals.calls), (2, 3));
     assert_eq!(
-        (rows[0].totals.calls, rows[0].totals.cost_pico_usd, rows[0].totals.unpriced),
-        (2, Some(1_000_000), 1)
+        (total.cache_hit_share, total.first_token_p50_us, total.first_token_p99_us),
+        (None, None, None)
     );
-    assert_eq!(
-        (rows[1].totals.failed, rows[1].totals.cost_pico_usd, rows[1].totals.input_tokens),
-        (1, None, None)
-    );
-    let total = reader.usage(None, &Filter::default()).expect("read");
-    assert_eq!((total.len(), total[0].totals.calls), (1, 3));
     for group in [Group::Provider, Group::Host, Group::Process, Group::Day, Group::Session] {
-        let rows = reader.usage(Some(group), &Filter::default()).expect("read");
-        assert_eq!(rows.iter().map(|row| row.totals.calls).sum::<i64>(), 3, "{group:?}");
+        let report = reader.usage_report(group, &Filter::default()).expect("read");
+        assert_eq!(report.rows.iter().map(|row| row.sum.totals.calls).sum::<i64>(), 3, "{group:?}");
+        assert_eq!(report.total, total, "{group:?}");
     }
+    ledger.close(SECOND);
+}
+
+#[test]
+fn shares_and_percentiles_are_of_the_calls_that_say_so_and_nothing_overflows() {
+    let (_dir, ledger, reader) = filled();
+    let sink = ledger.sender();
+    let put = |model: &str, input: Option<u64>, cache_read: Option<u64>, first_token_us: Option<u64>| {
+        let call = Call {
+            provider: "openai",
+            api: "openai.chat",
+            model: Some(model.into()),
+            usage: Usage { input, cache_read, ..Usage::default() },
+            cost_pico_usd: Some(i64::MAX - 1),
+            first_token_us,
+            ..Call::default()
+        };
+        let event = CallEvent { exchange_id: 1, started_at: 2_000_000, call };
+        sink.try_send(Event::Call(Box::new(event))).expect("room");
+    };
+    put("a", Some(100), Some(80), Some(30));
+    put("a", Some(300), Some(0), Some(10));
+    put("a", Some(1_000_000), None, None);
+    put("a", None, None, Some(20));
+    put("b", Some(i64::MAX as u64), Some(i64::MAX as u64), None);
+    put("b", Some(i64::MAX as u64), Some(0), None);
+    wait(&sink, 13);
+    let filter = Filter { provider: Some("openai".into()), ..Filter::default() };
+    let report = reader.usage_report(Group::Model, &filter).expect("read");
+    let [a, b] = report.rows.as_slice() else { panic!("{report:?}") };
+    assert_eq!((a.sum.cache_hit_share, a.sum.totals.input_tokens), (Some(0.2), Some(1_000_400)));
+    assert_eq!((a.sum.first_token_p50_us, a.sum.first_token_p99_us), (Some(20), Some(30)));
+    assert_eq!((b.sum.cache_hit_share, b.sum.totals.input_tokens), (Some(0.5), Some(i64::MAX)));
+    assert_eq!((b.sum.first_token_p50_us, b.sum.totals.cost_pico_usd), (None, Some(i64::MAX)));
+    assert_eq!(
+        (report.total.first_token_p50_us, report.total.totals.cost_pico_usd),
+        (Some(20), Some(i64::MAX))
+    );
+    assert_eq!(reader.sessions().expect("read")[0].totals.cost_pico_usd, Some(i64::MAX));
     ledger.close(SECOND);
 }
 
@@ -180,7 +243,7 @@ fn sessions_and_kinds_of_requests_are_counted() {
     assert_eq!(sessions.len(), 1);
     assert_eq!((sessions[0].requests, sessions[0].denied, sessions[0].totals.calls), (3, 1, 3));
     let learnt = reader.learn_rows(None, None).expect("read");
-    assert_eq!(learnt.iter().map(|row| row.allowed).sum::<i64>(), 2);
+    assert_eq!(learnt.iter().map(|row| row.reached).sum::<i64>(), 2);
     assert_eq!(reader.learn_rows(Some(3_000_000), None).expect("read").len(), 1);
     ledger.close(SECOND);
 }
@@ -218,7 +281,7 @@ fn moments_are_durations_before_now_or_dates() {
     assert_eq!(reader.moment("1970-01-01T00:01:00Z").expect("asked"), Some(60_000_000));
     let (hour, now) = (reader.moment("1h").expect("asked"), reader.moment("now").expect("asked"));
     assert!((3_600_000_000..3_605_000_000).contains(&(now.expect("now") - hour.expect("an hour ago"))));
-    for text in ["", "yesterday", "5x", "h"] {
+    for text in ["", "yesterday", "5x", "h", "12:00", "2460000.5", "2026-13-01", "-1h"] {
         assert_eq!(reader.moment(text).expect("asked"), None, "{text}");
     }
     ledger.close(SECOND);
@@ -228,4 +291,14 @@ fn moments_are_durations_before_now_or_dates() {
 fn a_missing_ledger_is_said_to_be_missing() {
     let dir = tempfile::tempdir().expect("temporary directory");
     assert!(matches!(Reader::open(&dir.path().join("none.db")), Err(QueryError::Missing)));
+}
+
+#[test]
+fn large_sorts_go_where_they_are_told() {
+    let place = std::env::temp_dir(); // for the whole process, so a place that outlives this test
+    keep_temporary_files(&place).expect("a database");
+    let connection = Connection::open_in_memory().expect("a database");
+    let told: String =
+        connection.query_row("PRAGMA temp_store_directory", [], |row| row.get(0)).expect("a database");
+    assert_eq!(Path::new(&told), place);
 }

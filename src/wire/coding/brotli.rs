@@ -2,7 +2,8 @@
 //!
 //! The crate allocates the declared window at once, as zeroed pages that cost nothing until they are written. So a
 //! stream may declare what encoders declare by default, 4 MiB, but what it has really filled, tables included, must
-//! stay within [`WINDOW_BUDGET`].
+//! stay within [`WINDOW_BUDGET`]. That is looked at whenever the crate stops for input or output, so whether tables
+//! that are dropped again within one piece count depends on how the stream is cut.
 
 use brotli_decompressor::{
     BrotliDecoderTakeOutput, BrotliDecompressStream, BrotliResult, BrotliState, HuffmanCode,

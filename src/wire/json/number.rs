@@ -16,15 +16,24 @@ impl<'a> Number<'a> {
         Self { text }
     }
 
-    /// As a count: whole and not negative. `12.0` and `1.2e1` are 12 (some providers send counts as floats).
+    /// As a count: whole, not negative, and at most `i64::MAX`, which is what a ledger holds. `12.0` and `1.2e1` are 12
+    /// (some providers send counts as floats).
     pub fn count(self) -> Option<u64> {
-        let text = self.text()?;
-        if let Ok(count) = text.parse() {
+        if let Some(count) = self.text.bytes.iter().copied().try_fold(0, digit).filter(|_| self.is_short()) {
             return Some(count);
+        }
+        let text = self.text()?;
+        if let Ok(count) = text.parse::<u64>() {
+            return Some(count).filter(|count| i64::try_from(*count).is_ok());
         }
         // Exact up to 2^53, far beyond any count of tokens.
         let value: f64 = text.parse().ok()?;
         (value >= 0.0 && value.fract() == 0.0 && value < 9e15).then_some(value as u64)
+    }
+
+    /// Whether it has a digit, and too few of them for a sum of them to overflow.
+    fn is_short(self) -> bool {
+        (1..=18).contains(&self.text.bytes.len()) && !self.text.clipped
     }
 
     /// As a float.
@@ -74,6 +83,20 @@ impl State {
     }
 }
 
+/// Appends a digit to a count; `None` where it is none.
+fn digit(count: u64, byte: u8) -> Option<u64> {
+    byte.is_ascii_digit().then(|| count.wrapping_mul(10).wrapping_add(u64::from(byte - b'0')))
+}
+
+/// The length of a number that is nothing but digits and ends before `bytes` do.
+#[inline]
+pub(super) fn plain(bytes: &[u8]) -> Option<usize> {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let ends = !matches!(bytes.get(digits), None | Some(b'.' | b'e' | b'E'));
+    let first = *bytes.first()?;
+    (ends && digits > 0 && (digits == 1 || first != b'0')).then_some(digits)
+}
+
 /// Moves `state` over the bytes that belong to the number and says how many do.
 pub(super) fn scan(state: &mut State, bytes: &[u8]) -> Result<usize, JsonError> {
     for (at, &byte) in bytes.iter().enumerate() {
@@ -84,4 +107,53 @@ pub(super) fn scan(state: &mut State, bytes: &[u8]) -> Result<usize, JsonError> 
         }
     }
     Ok(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(text: &str) -> Option<u64> {
+        Number::new(Text::whole(text.as_bytes(), MAX_LEN)).count()
+    }
+
+    #[test]
+    fn counts_are_whole_and_fit_a_ledger() {
+        let cases = [
+            ("0", Some(0)),
+            ("12", Some(12)),
+            ("999999999999999999", Some(999_999_999_999_999_999)),
+            ("1000000000000000000", Some(1_000_000_000_000_000_000)),
+            ("9223372036854775807", Some(i64::MAX as u64)),
+            ("9223372036854775808", None),
+            ("18446744073709551616", None),
+            ("12.0", Some(12)),
+            ("1.2e1", Some(12)),
+            ("9e15", None),
+            ("12.5", None),
+            ("-1", None),
+            ("1e999", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(count(text), expected, "{text}");
+        }
+        assert_eq!(count(&"1".repeat(MAX_LEN + 1)), None, "clipped");
+    }
+
+    #[test]
+    fn plain_numbers_are_digits_that_end_before_the_input_does() {
+        for (text, length) in [
+            ("0,", Some(1)),
+            ("12}", Some(2)),
+            ("1x", Some(1)),
+            ("12", None),
+            ("01,", None),
+            ("1.5,", None),
+            ("1e5,", None),
+            ("-1,", None),
+            ("", None),
+        ] {
+            assert_eq!(plain(text.as_bytes()), length, "{text}");
+        }
+    }
 }

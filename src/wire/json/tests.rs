@@ -167,7 +167,7 @@ proptest! {
     ) {
         let bytes = &bytes[from.min(bytes.len())..];
         let naive = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-        prop_assert_eq!(quote_or_backslash(bytes), naive);
+        prop_assert_eq!(string::quote_or_backslash(bytes), naive);
     }
 
     #[test]

@@ -16,6 +16,13 @@ pub struct Text<'a> {
 }
 
 impl<'a> Text<'a> {
+    /// A text that stands whole in the input; `cap` bytes of it are kept.
+    #[inline]
+    pub(super) fn whole(bytes: &'a [u8], cap: usize) -> Self {
+        let kept = bytes.len().min(cap);
+        Self { bytes: &bytes[..kept], len: bytes.len() as u64, clipped: kept < bytes.len() }
+    }
+
     /// The text kept; a character that the clip cut in two is left out, wrong bytes are replaced.
     pub fn lossy(self) -> Cow<'a, str> {
         let bytes = if self.clipped { whole_characters(self.bytes) } else { self.bytes };
@@ -109,8 +116,7 @@ impl Gather {
     pub(super) fn end<'a>(&'a mut self, last: &'a [u8]) -> Text<'a> {
         let cap = self.cap.unwrap_or(0);
         if self.len == 0 && self.high == 0 {
-            let kept = last.len().min(cap);
-            return Text { bytes: &last[..kept], len: last.len() as u64, clipped: kept < last.len() };
+            return Text::whole(last, cap);
         }
         self.flush_surrogate();
         self.keep(last);

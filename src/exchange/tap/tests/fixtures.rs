@@ -12,8 +12,8 @@ pub(super) struct Fixture {
     pub(super) truth: &'static [&'static str],
 }
 
-const SSE: &str = "text/event-stream; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const SSE: &str = "text/event-stream; charset=utf-8";
+pub(super) const JSON: &str = "application/json";
 
 pub(super) const FIXTURES: &[Fixture] = &[
     Fixture {
