@@ -39,6 +39,8 @@ pub enum Names {
     Are(Vec<IpAddr>),
     /// The operator's own mapping.
     Mapped(SocketAddr),
+    /// A corporate proxy's address, which resolves names itself.
+    Via(SocketAddr),
     /// No such name.
     Fail(&'static str),
     /// No answer ever comes.
@@ -392,6 +394,7 @@ impl Lab {
             }
             (None, Names::Are(list)) => Answer::Addresses { list: Arc::from(&list[..]) },
             (None, Names::Mapped(address)) => Answer::Mapped(vec![*address]),
+            (None, Names::Via(address)) => Answer::Via(vec![*address]),
             (None, Names::Fail(why)) => Answer::Unresolved(why),
             (None, Names::Silent) => return,
         };

@@ -14,6 +14,7 @@ use crate::cert::{Authority, MintOptions, Minter, bundle};
 use crate::config::{self, ConfigError, Settings};
 use crate::confine::Confinement;
 use crate::conn::World;
+use crate::conn::world::IsMapped;
 use crate::exchange::Tariff;
 use crate::limits::Micros;
 use crate::model::ModelTable;
@@ -100,6 +101,7 @@ impl Service {
             policy: Arc::clone(&policy),
             pricing: Arc::new(Tariff { prices: price_table(&settings)?, models: Arc::clone(&models) }),
             models,
+            is_mapped: is_mapped(&settings),
             keep_headers: settings.telemetry.headers,
             keep_bodies: settings.telemetry.kept_of_bodies(),
         };
@@ -246,6 +248,12 @@ pub fn price_table(settings: &Settings) -> Result<PriceTable, StartError> {
     let text =
         std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))?;
     PriceTable::with(&text).map_err(|error| failed(format!("{}: {error}", path.display())))
+}
+
+/// What connections need to know of `[upstream.map]`.
+fn is_mapped(settings: &Settings) -> IsMapped {
+    let map = settings.upstream.map.clone();
+    Arc::new(move |host, port| map.get(host, port).is_some())
 }
 
 fn share(world: World, own: Own, settings: &Settings) -> Result<Arc<Shared>, StartError> {

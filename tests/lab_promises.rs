@@ -1,7 +1,7 @@
 //! Promises about one moment, kept on a virtual clock: every deadline when it is due and not before, every limit at
 //! the limit and one past, who is told what when either side leaves.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tollgate::conn::{Conn, Side};
 use tollgate::lab::cuts::Cuts;
@@ -938,6 +938,31 @@ fn p7_p8_what_may_not_be_reached_is_not_dialled() {
     denied.guest_sends(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n");
     assert_eq!(told(&denied), 403);
     assert!(denied.asked.is_empty(), "no name is asked for: {:?}", denied.asked);
+}
+
+#[test]
+fn p7_an_address_that_may_not_be_reached_is_refused_before_a_tunnel_opens() {
+    for address in ["127.0.0.1", "169.254.169.254", "10.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "2130706433"] {
+        let mut connect = lab();
+        connect
+            .guest_sends(format!("CONNECT {address}:443 HTTP/1.1\r\nHost: {address}:443\r\n\r\n").as_bytes());
+        assert_eq!(told(&connect), 403, "{address}");
+        assert_eq!(row(&connect).rule.as_deref(), Some("network.private_addresses"));
+
+        let mut socks = lab();
+        let name = [&[5, 1, 0, 5, 1, 0, 3, address.len() as u8][..], address.as_bytes(), &[0, 80]].concat();
+        socks.guest_sends(&name);
+        assert_eq!(socks.guest.received().get(..4), Some(&[5, 0, 5, 2][..]), "{address}");
+
+        let mut via = lab();
+        via.names = Names::Via(SocketAddr::new(ORIGIN, 3128));
+        via.guest_sends(format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes());
+        assert_eq!(told(&via), 403, "{address}: a corporate proxy is not asked for it either");
+        assert!(via.origins.is_empty());
+    }
+    let mut public = lab();
+    public.guest_sends(b"CONNECT 8.8.8.8:443 HTTP/1.1\r\nHost: 8.8.8.8:443\r\n\r\n");
+    assert_eq!(told(&public), 200);
 }
 
 #[test]

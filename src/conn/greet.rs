@@ -198,9 +198,12 @@ fn open_tunnel(request: SocksRequest, legs: &mut Legs, session: &mut Session, cx
             let Ok(host) = Host::parse(&name) else {
                 return Err(Fault::socks("no legal host", Some(socks::reply(SOCKS_GENERAL_FAILURE))));
             };
-            session.target = Some(Target { host: host.clone(), port: request.port });
-            let (verdict, why) = cx.world.policy.host(&host, request.port);
-            if verdict == HostVerdict::Deny && !cx.world.policy.observe() {
+            let target = Target { host, port: request.port };
+            let (verdict, why) = cx.world.policy.host(&target.host, target.port);
+            let denied = (verdict == HostVerdict::Deny && !cx.world.policy.observe()).then_some(why);
+            let denied = denied.or_else(|| cx.world.denied_address(&target));
+            session.target = Some(target);
+            if let Some(why) = denied {
                 return Err(Fault::socks_denied(socks::reply(SOCKS_NOT_ALLOWED), why));
             }
         }

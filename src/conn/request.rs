@@ -217,6 +217,11 @@ fn connect(head: &RequestHead, legs: &mut Legs, session: &mut Session, cx: &mut 
         session.target = Some(target);
         return Err(refuse_head(Refusal::denied(why, what).closing(), head, session, cx));
     }
+    if let Some(why) = cx.world.denied_address(&target) {
+        let what = format!("{}:{} may not be reached", target.host, target.port);
+        session.target = Some(target);
+        return Err(refuse_head(Refusal::denied(why, what).closing(), head, session, cx));
+    }
     session.target = Some(target);
     session.requests = 0;
     legs.guest.send(b"HTTP/1.1 200 Connection established\r\n\r\n");

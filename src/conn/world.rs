@@ -6,10 +6,15 @@ use crate::cert::Minter;
 use crate::exchange::{Pricing, Scratch};
 use crate::limits::{Limits, Now, Timeouts};
 use crate::model::ModelTable;
-use crate::policy::Policy;
+use crate::policy::host::Host;
+use crate::policy::{Policy, Why};
 use crate::telemetry::event::Event;
 
 use super::Ask;
+use super::session::Target;
+
+/// A question about a host and port.
+pub type IsMapped = Arc<dyn Fn(&Host, u16) -> bool + Send + Sync>;
 
 /// Settings that all connections of a reactor share. The policy is the newest one at the start of each turn.
 #[derive(Clone)]
@@ -26,10 +31,22 @@ pub struct World {
     pub models: Arc<ModelTable>,
     /// What tokens cost.
     pub pricing: Pricing,
+    /// Whether the operator says where a host and port are dialled, exempt from the rule about addresses.
+    pub is_mapped: IsMapped,
     /// Whether heads are copied for the ledger.
     pub keep_headers: bool,
     /// Bytes of each body that are copied for the ledger.
     pub keep_bodies: usize,
+}
+
+impl World {
+    /// Why an address that a guest named itself may not be reached: no resolver is needed to know (P7). What a name
+    /// leads to is checked when it is dialled.
+    pub fn denied_address(&self, target: &Target) -> Option<Why> {
+        let ip = target.host.fixed_ip()?;
+        let exempt = self.policy.observe() || (self.is_mapped)(&target.host, target.port);
+        if exempt { None } else { self.policy.address(&target.host, ip).err() }
+    }
 }
 
 /// Whether the ledger takes new requests.

@@ -63,6 +63,7 @@ pub fn world(user: &str) -> World {
         policy: Arc::new(policy.policy),
         models: Arc::new(ModelTable::default()),
         pricing: Arc::new(Tariff { prices: PriceTable::built_in().clone(), models: Arc::default() }),
+        is_mapped: Arc::new(|_, _| false),
         keep_headers: false,
         keep_bodies: 0,
     }

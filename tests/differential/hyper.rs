@@ -36,16 +36,18 @@ pub fn requests(raw: &[u8]) -> Vec<Essence> {
     let mut server = http1::Builder::new();
     server.half_close(true).max_headers(300); // as the end of the bytes is no wish to stop; as many as may go on
     let server = server.serve_connection(Wire(raw.to_vec()), service);
-    let mut connection = pin!(server);
+    turn(pin!(server), 64 + raw.len() / 64);
+    std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Polls until it is done; what is not done after some turns waits for more, since all bytes are there.
+fn turn(mut connection: Pin<&mut impl Future>, turns: usize) {
     let mut context = Context::from_waker(Waker::noop());
-    // The bytes are all there: what is not done after a few turns waits for more.
-    for _ in 0..64 + raw.len() / 64 {
+    for _ in 0..turns {
         if connection.as_mut().poll(&mut context).is_ready() {
             break;
         }
     }
-    drop(connection);
-    std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 async fn essence(request: Request<Incoming>) -> Option<Essence> {
