@@ -149,6 +149,7 @@ impl Common {
             protocol: Some("h1"),
             host: Some(Arc::clone(&self.host)),
             port: Some(443),
+            original: None,
             dialed: Some(self.dialed),
             method: Some(b"POST"[..].into()),
             path: Some(b"/v1/messages"[..].into()),

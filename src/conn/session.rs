@@ -73,6 +73,7 @@ impl Session {
             protocol: None,
             host: self.known_host().map(|host| host.shared()),
             port: self.known_port(),
+            original: self.original,
             dialed: None,
             method: None,
             path: None,

@@ -175,6 +175,7 @@ pub struct NetEvent {
     pub protocol: Option<&'static str>,
     pub host: Option<Arc<str>>,
     pub port: Option<u16>,
+    pub original: Option<SocketAddr>,
     pub dialed: Option<SocketAddr>,
     pub method: Option<Box<[u8]>>,
     pub path: Option<Box<[u8]>>,

@@ -63,6 +63,7 @@ pub fn net(id: u64) -> NetEvent {
         protocol: Some("h1"),
         host: Some(host),
         port: Some(443),
+        original: None,
         dialed: None,
         method: Some(b"GET"[..].into()),
         path: Some(b"/"[..].into()),

@@ -50,6 +50,7 @@ fn net(sink: &Sink, host: &str, decision: Decision, status: Option<u16>, second:
         protocol: Some("h1"),
         host: Some(host.into()),
         port: Some(443),
+        original: None,
         dialed: (decision != Decision::Denied).then(|| ([203, 0, 113, 7], 443).into()),
         method: Some(b"POST"[..].into()),
         path: Some(b"/v1/messages"[..].into()),
