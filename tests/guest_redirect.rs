@@ -102,6 +102,8 @@ fn one_user_is_captured_over_both_families_and_nobody_else() {
         done
         $U bash -c 'exec 3<>/dev/tcp/127.0.0.1/1' && echo loopback || echo closed
         curl -sS -m 5 http://192.0.2.1/ 2>&1 || echo free
+        $U $T doctor --place guest || true
+        $T doctor --place host --config $D/t.toml || true
         $T log --json --db $D/state/ledger.db";
     for hidden in ["", WITHOUT_NFT] {
         let Some(output) = in_namespace(&format!("{hidden} {RUNNING} {script}")) else { return };
@@ -110,6 +112,22 @@ fn one_user_is_captured_over_both_families_and_nobody_else() {
         assert_eq!(said.matches(" 403 ").count(), 2, "{output:?}");
         assert_eq!(said.matches("\nrefused").count(), 2, "{output:?}");
         assert!(said.contains("\nfree"), "nobody else is captured: {output:?}");
+        for check in [
+            "relay v4",
+            "relay v6",
+            "denied v4",
+            "denied v6",
+            "dns v4",
+            "dns v6",
+            "dns tcp",
+            "udp v4",
+            "udp v6",
+        ] {
+            let line = format!("ok    {check}");
+            assert!(said.lines().any(|said| said.starts_with(&line)), "{check}: {output:?}");
+        }
+        let rules = "ok    redirect         user 4242: TCP and DNS, IPv4 and IPv6, to port 15001";
+        assert!(said.contains(rules), "{output:?}");
         let rows = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let rows: Vec<_> = rows.filter(|row| row["path"] == "/by-address").collect();
         let hosts: Vec<_> = rows.iter().map(|row| row["host"].as_str().unwrap_or_default()).collect();

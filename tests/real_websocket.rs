@@ -263,3 +263,78 @@ fn each_run_of_codex_on_one_websocket_is_a_model_call() {
     assert_eq!(errors.len(), 1, "{errors:#?}");
     assert_eq!((errors[0].int("status"), errors[0].text("code")), (Some(429), Some("rate_limit_exceeded")));
 }
+
+// Gemini Live
+
+const LIVE: &[u8] =
+    b"GET /ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=AIzaSecret HTTP/1.1\r\n\
+    Host: generativelanguage.googleapis.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const BINARY: u8 = 2;
+
+/// What Gemini says after each message of the guest; it sends JSON in binary messages.
+fn turns() -> [Vec<Value>; 3] {
+    let said = |text| json!({"serverContent": {"modelTurn": {"parts": [{"text": text}]}}});
+    let over = |input, output, thoughts| {
+        json!({"serverContent": {"turnComplete": true}, "usageMetadata": {"promptTokenCount": input,
+               "responseTokenCount": output, "thoughtsTokenCount": thoughts}})
+    };
+    [
+        vec![json!({"setupComplete": {}})],
+        vec![said("one"), said("two"), over(10, 5, 3)],
+        vec![said("three"), over(20, 7, 0)],
+    ]
+}
+
+fn live_origin(conn: &mut Conn) -> io::Result<()> {
+    let mut reader = BufReader::new(conn);
+    accept(&mut reader)?;
+    for events in turns() {
+        message(&mut reader)?;
+        for event in events {
+            reader.get_mut().send(&Frame::new(BINARY, event.to_string()).bytes())?;
+        }
+    }
+    while Frame::read(&mut reader)?.opcode != CLOSE {}
+    reader.get_mut().send(&Frame::close(1000).bytes())?;
+    reader.get_mut().close()
+}
+
+#[test]
+fn each_turn_of_gemini_live_is_a_model_call() {
+    let setup = Setup::default();
+    let host = "generativelanguage.googleapis.com";
+    let origin = Origin::tls(setup.origins.server(host, Flaw::None), live_origin);
+    let proxy = setup.map(&format!("{host}:443"), origin.address()).start();
+    let mut client = Client::connect(proxy.address(), host, &proxy.ca_file());
+    client.send(LIVE);
+    assert_eq!(client.head().expect("an answer").status().expect("a status"), 101);
+    let content = json!({"clientContent": {"turns": [{"role": "user", "parts": [{"text": "x"}]}], "turnComplete": true}});
+    let asked = [json!({"setup": {"model": "models/gemini-live-2.5-flash"}}), content.clone(), content];
+    for (message, events) in asked.iter().zip(turns()) {
+        client.send(&Frame::text(message.to_string()).masked_bytes());
+        for event in events {
+            let frame = Frame::read(&mut client).expect("an event");
+            assert_eq!(serde_json::from_slice::<Value>(&frame.payload).expect("JSON"), event);
+        }
+    }
+    client.send(&Frame::close(1000).masked_bytes());
+    assert_eq!(Frame::read(&mut client).expect("a close frame").opcode, CLOSE);
+
+    let calls = proxy.ledger().model_calls(2);
+    let counts =
+        |call: &Row| ["input_tokens", "output_tokens", "reasoning_tokens"].map(|name| call.int(name));
+    assert_eq!([counts(&calls[0]), counts(&calls[1])], [[10, 8, 3].map(Some), [20, 7, 0].map(Some)]);
+    for call in &calls {
+        assert_eq!((call.text("provider"), call.text("api")), (Some("google"), Some("google.live")));
+        assert_eq!(call.text("model_requested"), Some("models/gemini-live-2.5-flash"));
+        assert_eq!(
+            (call.text("usage_state"), call.int("messages_count")),
+            (Some("final"), Some(1)),
+            "{call:#?}"
+        );
+        assert!(call.int("first_token_us").is_some() && call.int("cost_pico_usd").is_some(), "{call:#?}");
+    }
+    let query = proxy.ledger().net_events(1)[0].text("query").expect("a query").to_owned();
+    assert!(!query.contains("AIza"), "{query}");
+}

@@ -4,7 +4,8 @@
 //! The proxy's list names what is refused, not what is allowed. Which calls a name lookup needs is the C library's and
 //! its plug-ins' affair and changes with them, so a list of allowed ones would break somewhere; what an intruder needs
 //! to become more than this process does not change. Refused calls fail with an error, because a plug-in that tries
-//! one in vain goes on, and one that is killed takes the proxy along.
+//! one in vain goes on, and one that is killed takes the proxy along. The kernel remembers which calls pass whatever
+//! their arguments, so that reading and writing cost what they did.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +22,7 @@ pub struct CallsError(String);
 
 impl fmt::Display for CallsError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "seccomp: {}", self.0)
+        write!(out, "seccomp ({})", self.0)
     }
 }
 
@@ -56,13 +57,17 @@ pub fn forbid_ways_out() -> Result<(), CallsError> {
     apply(Threads::This, &filters)
 }
 
+/// `ioctl_tty(2)` and `ioctl_console(2)`; each C library has a type of its own for these numbers.
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541C;
+
 /// `ioctl` that puts characters into a terminal's input: one by one, or by the console's clipboard.
 fn typing() -> Result<Vec<SeccompRule>, CallsError> {
     let is = |request: u64| {
         let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request);
         condition.and_then(|condition| SeccompRule::new(vec![condition])).map_err(failed)
     };
-    [libc::TIOCSTI, libc::TIOCLINUX].into_iter().map(is).collect()
+    [TIOCSTI, TIOCLINUX].into_iter().map(is).collect()
 }
 
 /// Takes from a proxy what it never does, for good: to run programs or start processes, to look into others, to change

@@ -178,16 +178,14 @@ pub fn leave_outer(plan: &Plan) -> Result<(), JailError> {
 /// Init: the last preparations before the probe.
 pub fn settle(plan: &Plan) -> Result<(), JailError> {
     mounts::own_processes();
-    match &plan.user {
-        _ if plan.caller.0 != 0 => become_caller(plan.caller)?,
-        Some(user) if user.uid != 0 => {
-            mounts::protect_kernel()?;
+    if plan.caller.0 == 0 {
+        mounts::protect_kernel()?;
+        become_lesser_root()?;
+        if let Some(user) = &plan.user {
             users::become_user(user).map_err(|error| JailError::of(&user.name, error))?;
         }
-        _ => {
-            mounts::protect_kernel()?;
-            become_lesser_root()?;
-        }
+    } else {
+        become_caller(plan.caller)?;
     }
     die_with_parent()?;
     calls::forbid_ways_out().map_err(JailError::new)

@@ -237,16 +237,18 @@ impl Message {
         append(&mut self.text, text);
     }
 
-    /// Said by the model: by role, or as an output item of the Responses API.
+    /// Said by the model: by role, or as an output item of Responses, of Mistral's conversations or of Interactions.
     fn is_the_models(&self) -> bool {
+        const KINDS: &[&str] = &["reasoning", "compaction", "function.call", "message.output", "thought"];
         let role = matches!(self.role.as_str(), "assistant" | "model" | "CHATBOT");
-        role || self.kind.ends_with("_call") || matches!(self.kind.as_str(), "reasoning" | "compaction")
+        role || self.kind.ends_with("_call") || KINDS.contains(&self.kind.as_str())
     }
 
     /// A tool result as a message of its own.
     fn is_result(&self) -> bool {
         let role = matches!(self.role.as_str(), "tool" | "function") && self.results.is_empty();
-        role || self.kind.ends_with("_call_output") || self.kind == "function_result"
+        role || self.kind.ends_with("_call_output")
+            || matches!(self.kind.as_str(), "function_result" | "function.result")
     }
 }
 

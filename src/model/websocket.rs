@@ -336,8 +336,10 @@ mod tests {
     fn an_error_frame_ends_the_run_and_is_told() {
         let mut meter = meter(Api::OpenAiResponses);
         meter.guest(br#"{"type":"response.create","model":"gpt"}"#, 1);
-        meter.origin(br#"{"type":"error","status":400,"error":{"type":"invalid_request_error","code":"c","message":"m"}}"#, 2);
-        assert_eq!(meter.take_errors().first().map(|error| error.status), Some(Some(400)));
+        meter.origin(br#"{"type":"error","status":400,"error":{"type":"invalid_request_error","code":"c","message":"m","headers":{"x-request-id":"req_1","retry-after":"7"}}}"#, 2);
+        let error = meter.take_errors().remove(0);
+        assert_eq!((error.status, error.retry_after_us), (Some(400), Some(7_000_000)));
+        assert_eq!(error.request_id.as_deref(), Some("req_1"));
         let runs = meter.take_runs();
         assert_eq!(runs[0].call.error_type.as_deref(), Some("invalid_request_error"));
         meter.origin(br#"{"type":"error","error":{"message":"nobody's"}}"#, 3);

@@ -92,6 +92,14 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn p3_no_bytes_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..60), text in "[ ,:GMT0-9JanOct-]{0,60}") {
+            http_date(&bytes);
+            http_date(text.as_bytes());
+        }
+    }
+
     #[test]
     fn what_is_no_such_date_is_refused() {
         let cases = [

@@ -220,7 +220,7 @@ impl<T: Copy> Skimmer<T> {
         }
         match (self.expect, byte) {
             (Expect::KeyOrEnd | Expect::Key, b'"') => {
-                return self.key(bytes, at + 1, sink);
+                return Ok(self.key(bytes, at + 1, sink));
             }
             (Expect::Colon, b':') => self.expect = Expect::Value,
             (Expect::CommaOrEnd, b',') => self.comma(),
@@ -241,7 +241,7 @@ impl<T: Copy> Skimmer<T> {
     #[inline]
     fn value(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink<T>) -> Result<usize, JsonError> {
         match bytes[at] {
-            b'"' => return self.text(bytes, at + 1, sink),
+            b'"' => return Ok(self.text(bytes, at + 1, sink)),
             b'{' => self.open(false, at, sink)?,
             b'[' => self.open(true, at, sink)?,
             b't' => self.token = Token::Word(b"rue", Some(true)),

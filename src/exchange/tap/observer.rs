@@ -252,7 +252,9 @@ impl Framing {
             | b"application/stream+json" => Self::Sniff(Said::Lines, api),
             b"application/vnd.amazon.eventstream" => Self::Frames(Messages::new(cap)),
             b"application/json" => Self::Sniff(Said::Document, api),
-            b"application/octet-stream" => Self::Opaque,
+            b"application/octet-stream" if matches!(api, Api::OpenAiAudio | Api::OpenAiImages) => {
+                Self::Opaque
+            }
             other if [&b"audio/"[..], b"image/", b"video/"].iter().any(|kind| other.starts_with(kind)) => {
                 Self::Opaque
             }

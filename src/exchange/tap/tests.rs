@@ -428,11 +428,11 @@ fn a_failed_call_is_a_call_with_an_error_and_without_counts() {
 
 #[test]
 fn retry_after_is_seconds_or_a_date() {
+    type Row = (&'static [(&'static [u8], &'static [u8])], Option<u64>);
     const DATE: &[u8] = b"Sun, 22 Nov 2026 12:00:00 GMT";
     const LATER: &[u8] = b"Sun, 22 Nov 2026 12:01:30 GMT";
     // Ten seconds before DATE.
     let asked_at = (20_779 * 86_400 + 43_190) * 1_000_000;
-    type Row = (&'static [(&'static [u8], &'static [u8])], Option<u64>);
     let cases: &[Row] = &[
         (&[(b"retry-after", b" 7 ")], Some(7_000_000)),
         (&[(b"retry-after", b"0.5")], Some(500_000)),

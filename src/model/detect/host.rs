@@ -81,6 +81,7 @@ const REGIONAL: &[(&str, &str, &str)] = &[
     ("aws-external-anthropic.", ".api.aws", "anthropic"),
     ("bedrock-mantle.", ".api.aws", "bedrock"),
     ("bedrock-runtime.", ".amazonaws.com", "bedrock"),
+    ("bedrock-runtime.", ".api.aws", "bedrock"),
     ("bedrock-runtime-fips.", ".amazonaws.com", "bedrock"),
     ("bedrock-runtime.", ".amazonaws.com.cn", "bedrock"),
     ("aiplatform.", ".rep.googleapis.com", "google"),

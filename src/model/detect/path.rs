@@ -133,7 +133,8 @@ fn listed(provider: Option<&str>, path: &str) -> Option<Found> {
     let openai_like = if known { OPENAI_LIKE } else { &[] };
     let mut endings = own.chain(ANYWHERE.iter().copied()).chain(openai_like.iter().copied());
     let (_, api) = endings.find(|(ending, _)| path.ends_with(ending))?;
-    let model = if provider == Some("azure") { deployment(path) } else { None };
+    let may_be_azure = matches!(provider, Some("azure" | "other") | None);
+    let model = if may_be_azure { deployment(path) } else { None };
     Some(Found { api, model, stream: None })
 }
 
@@ -146,7 +147,7 @@ fn is_conversation(path: &str) -> bool {
 
 /// Azure's `/openai/deployments/{deployment}/…`.
 fn deployment(path: &str) -> Option<String> {
-    let (_, rest) = path.split_once("/deployments/")?;
+    let (_, rest) = path.split_once("/openai/deployments/")?;
     let (name, _) = rest.split_once('/')?;
     (!name.is_empty()).then(|| name.to_owned())
 }

@@ -7,7 +7,7 @@ use crate::wire::json::{Text, Value};
 use super::counts::Count;
 use super::progress::Progress;
 use super::tools::ToolPart;
-use crate::model::failure::delay;
+use crate::model::failure::{delay, seconds};
 
 /// A place in an event, whatever the format calls it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) enum Field {
     ErrorCode,
     /// Its message.
     ErrorMessage,
-    /// How long to wait after it: `"13s"` (Google).
+    /// How long to wait after it: `"13s"` (Google), or a number of seconds.
     RetryDelay,
     /// The provider's id of the request, in an error.
     RequestId,
@@ -186,6 +186,7 @@ impl Event {
                 Field::CostTicks => progress.cost_pico_usd = number.count().and_then(of_ticks),
                 Field::ErrorCode | Field::FlatCode => self.error_code(field, number.text()),
                 Field::Status => self.error_status(number.count()),
+                Field::RetryDelay => self.retry_after(number.text()),
                 _ => number.count().map_or((), |count| self.count(field, count, progress)),
             },
             Value::Bool(flag) if field == Field::Done => {
@@ -240,7 +241,7 @@ impl Event {
             Field::ErrorCode => self.error.code = owned(),
             Field::ErrorMessage => self.error.message = owned(),
             Field::RequestId => self.error.request_id = owned(),
-            Field::RetryDelay => self.error.retry_after_us = delay(&text.lossy()),
+            Field::RetryDelay => self.retry_after(Some(&text.lossy())),
             Field::Speed => progress.fast = text.bytes == b"fast",
             Field::FlatCode => self.flat.code = owned(),
             Field::FlatMessage => self.flat.message = owned(),
@@ -259,6 +260,11 @@ impl Event {
         self.owns = true;
         let error = if field == Field::ErrorCode { &mut self.error } else { &mut self.flat };
         error.code = code.map(str::to_owned);
+    }
+
+    fn retry_after(&mut self, wait: Option<&str>) {
+        self.owns = true;
+        self.error.retry_after_us = wait.and_then(|wait| delay(wait).or_else(|| seconds(wait)));
     }
 
     fn error_status(&mut self, status: Option<u64>) {

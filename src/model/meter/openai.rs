@@ -56,9 +56,16 @@ pub(super) static ERROR: Shape<Field> = Shape::object(&[
     ("type", &Shape::value(Field::ErrorKind, NAME)),
     ("code", &Shape::value(Field::ErrorCode, NAME)),
     ("message", &Shape::value(Field::ErrorMessage, MESSAGE)),
+    ("headers", &ERROR_HEADERS),
 ])
 .tagged(Field::Error)
 .keeping(MESSAGE);
+
+/// What the head of an answer would have said, in an error frame of a WebSocket.
+static ERROR_HEADERS: Shape<Field> = Shape::object(&[
+    ("retry-after", &Shape::value(Field::RetryDelay, NAME)),
+    ("x-request-id", &Shape::value(Field::RequestId, NAME)),
+]);
 
 fn apply(event: &mut Event, progress: &mut Progress) {
     if event.usage {

@@ -80,6 +80,30 @@ const ROWS: &[Row] = &[
         (None, false, Some(1), 1, 3),
         &["t Some(true) no"],
     ),
+    (
+        Api::MistralConversations,
+        r#"{"model":"mistral-medium","inputs":[{"type":"function.result","tool_call_id":"old","result":"1"},{"type":"message.output","content":"a"},{"type":"function.call","tool_call_id":"t","name":"f","arguments":"{}"},{"type":"function.result","tool_call_id":"t","result":"42"}],"stream":true,"instructions":"ab"}"#,
+        (Some("mistral-medium"), true, Some(4), 0, 2),
+        &["t None 42"],
+    ),
+    (
+        Api::GoogleInteractions,
+        r#"{"agent":"deep-research","input":[{"type":"function_call","id":"c","name":"f"},{"type":"function_result","call_id":"c","name":"f","is_error":true,"result":[{"type":"text","text":"no"}]}],"system_instruction":"abc"}"#,
+        (Some("deep-research"), false, Some(2), 0, 3),
+        &["c Some(true) no"],
+    ),
+    (
+        Api::CohereChat,
+        r#"{"model":"command-a","messages":[{"role":"assistant","tool_calls":[{"id":"t"}]},{"role":"tool","tool_call_id":"t","content":[{"type":"document","document":{"data":"x"}}]}],"tools":[{},{}]}"#,
+        (Some("command-a"), false, Some(2), 2, 0),
+        &["t None -"],
+    ),
+    (
+        Api::GoogleGenerate,
+        r#"{"contents":[{"role":"model","parts":[]},{"role":"user","parts":[{"function_response":{"name":"f","response":{"a":1}}}]}],"system_instruction":{"parts":[{"text":"s"}]},"tools":[{"function_declarations":[{}]}]}"#,
+        (None, false, Some(2), 1, 1),
+        &[r#"- None {"a":1}"#],
+    ),
     (Api::OpenAiEmbeddings, r#"{"model":"e","input":["a","b","c"]}"#, (Some("e"), false, Some(3), 0, 0), &[]),
 ];
 

@@ -40,42 +40,20 @@ fn wait(sink: &Sink, rows: u64) {
 fn net(sink: &Sink, host: &str, decision: Decision, status: Option<u16>, second: i64) {
     let client =
         Client { process_name: Some("node".into()), process_id: Some(second as u32), ..Client::default() };
+    let (at, listener) = (second * 1_000_000, "tcp://127.0.0.1:8080".into());
     let event = NetEvent {
-        exchange_id: sink.next_exchange_id(),
         connection_id: 1,
-        started_at: second * 1_000_000,
-        listener: "tcp://127.0.0.1:8080".into(),
-        client: Arc::new(client),
         scheme: "https",
         protocol: Some("h1"),
         host: Some(host.into()),
         port: Some(443),
-        original: None,
         dialed: (decision != Decision::Denied).then(|| ([203, 0, 113, 7], 443).into()),
         method: Some(b"POST"[..].into()),
         path: Some(b"/v1/messages"[..].into()),
-        query: None,
         decision,
-        rule: None,
-        rule_layer: None,
-        reason: None,
-        fault_phase: None,
-        fault: None,
         status,
-        request_bytes: 0,
-        response_bytes: 0,
-        response_decoded: None,
-        request_headers: None,
-        response_headers: None,
-        request_body: None,
-        response_body: None,
-        tap: None,
-        dns_us: None,
-        connect_us: None,
-        tls_us: None,
-        first_byte_us: None,
         total_us: 1,
-        websocket: None,
+        ..NetEvent::begin(sink.next_exchange_id(), at, listener, Arc::new(client))
     };
     sink.try_send(Event::Net(Box::new(event))).expect("room");
 }

@@ -19,7 +19,7 @@ impl<'a> Number<'a> {
     /// As a count: whole, not negative, and at most `i64::MAX`, which is what a ledger holds. `12.0` and `1.2e1` are 12
     /// (some providers send counts as floats).
     pub fn count(self) -> Option<u64> {
-        if let Some(count) = self.text.bytes.iter().try_fold(0, digit).filter(|_| self.is_short()) {
+        if let Some(count) = self.text.bytes.iter().copied().try_fold(0, digit).filter(|_| self.is_short()) {
             return Some(count);
         }
         let text = self.text()?;
@@ -84,7 +84,7 @@ impl State {
 }
 
 /// Appends a digit to a count; `None` where it is none.
-fn digit(count: u64, byte: &u8) -> Option<u64> {
+fn digit(count: u64, byte: u8) -> Option<u64> {
     byte.is_ascii_digit().then(|| count.wrapping_mul(10).wrapping_add(u64::from(byte - b'0')))
 }
 

@@ -11,17 +11,12 @@ const MAX_KEY: usize = 64;
 impl<T: Copy> Skimmer<T> {
     /// A key, from behind its opening quote.
     #[inline]
-    pub(super) fn key(
-        &mut self,
-        bytes: &[u8],
-        at: usize,
-        sink: &mut impl Sink<T>,
-    ) -> Result<usize, JsonError> {
+    pub(super) fn key(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink<T>) -> usize {
         let rest = &bytes[at..];
         let found = quote_or_backslash(rest);
         if let Some(length) = ends_whole(rest, found) {
             self.end_key(Some(&rest[..length]));
-            return Ok(self.colon_at(bytes, at + length + 1));
+            return self.colon_at(bytes, at + length + 1);
         }
         self.token = Token::Key;
         self.gather.start(Some(MAX_KEY));
@@ -30,12 +25,7 @@ impl<T: Copy> Skimmer<T> {
 
     /// A string, from behind its opening quote.
     #[inline]
-    pub(super) fn text(
-        &mut self,
-        bytes: &[u8],
-        at: usize,
-        sink: &mut impl Sink<T>,
-    ) -> Result<usize, JsonError> {
+    pub(super) fn text(&mut self, bytes: &[u8], at: usize, sink: &mut impl Sink<T>) -> usize {
         let rest = &bytes[at..];
         let found = quote_or_backslash(rest);
         if let Some(length) = ends_whole(rest, found) {
@@ -43,7 +33,7 @@ impl<T: Copy> Skimmer<T> {
                 sink.value(tag, Value::Text(Text::whole(&rest[..length], keep)));
             }
             self.value_done();
-            return Ok(self.comma_at(bytes, at + length + 1));
+            return self.comma_at(bytes, at + length + 1);
         }
         self.token = Token::String;
         self.gather.start(self.next.and_then(Shape::kept));
@@ -61,40 +51,34 @@ impl<T: Copy> Skimmer<T> {
             self.gather.escape(bytes[at])?;
             return Ok(at + 1);
         }
-        self.gathered(bytes, at, quote_or_backslash(&bytes[at..]), sink)
+        Ok(self.gathered(bytes, at, quote_or_backslash(&bytes[at..]), sink))
     }
 
     /// Goes to a quote or backslash that was found, or to the end of the input.
-    fn gathered(
-        &mut self,
-        bytes: &[u8],
-        at: usize,
-        found: Option<usize>,
-        sink: &mut impl Sink<T>,
-    ) -> Result<usize, JsonError> {
+    fn gathered(&mut self, bytes: &[u8], at: usize, found: Option<usize>, sink: &mut impl Sink<T>) -> usize {
         let rest = &bytes[at..];
         let Some(length) = found else {
             self.gather.plain(rest);
-            return Ok(bytes.len());
+            return bytes.len();
         };
         let (piece, behind) = (&rest[..length], at + length + 1);
         if rest[length] == b'\\' {
             self.gather.plain(piece);
             self.gather.begin_escape();
-            return Ok(behind);
+            return behind;
         }
         if matches!(self.token, Token::Key) {
             let mut gather = std::mem::take(&mut self.gather);
             let key = gather.end(piece);
             self.end_key(if key.clipped { None } else { Some(key.bytes) });
             self.gather = gather;
-            return Ok(self.colon_at(bytes, behind));
+            return self.colon_at(bytes, behind);
         }
         if let Some(tag) = self.next.and_then(|shape| shape.tag) {
             sink.value(tag, Value::Text(self.gather.end(piece)));
         }
         self.value_done();
-        Ok(self.comma_at(bytes, behind))
+        self.comma_at(bytes, behind)
     }
 
     /// The key is known, unless it was too long to be one that a shape names.

@@ -364,6 +364,15 @@ pub(super) const HOSTILE: &[Fixture] = &[
         ],
     },
     Fixture {
+        name: "an event stream that says it is just bytes",
+        url: "gateway.example/v1/chat/completions",
+        status: 200,
+        content_type: "application/octet-stream",
+        request: r#"{"stream":true}"#,
+        body: "data: {\"id\":\"c\",\"model\":\"m\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\ndata: [DONE]\n\n",
+        truth: &["other openai.chat | m c | in 1 read - write -/-/- out 2 think - | final | - - |  | -"],
+    },
+    Fixture {
         name: "an event stream that says it is lines",
         url: "gateway.example/v1/chat/completions",
         status: 200,
