@@ -178,7 +178,7 @@ impl Reader {
         let limit = range.limit.map_or(-1, |limit| limit as i64);
         let sql = format!(
             "{} WHERE {} AND {condition} ORDER BY {} LIMIT ?3",
-            source.select(range.bodies && self.version >= schema::BODIES),
+            source.select(self.version, range.bodies),
             source.after(),
             source.order()
         );
@@ -331,15 +331,17 @@ impl Source {
         }
     }
 
-    fn select(self, bodies: bool) -> String {
+    /// What is read of a file of this version.
+    fn select(self, version: i64, bodies: bool) -> String {
+        let original = if version >= schema::ORIGINAL { ", e.original" } else { "" };
         let columns = match self {
-            Self::Events if bodies => {
+            Self::Events if bodies && version >= schema::BODIES => {
                 return format!(
-                    "SELECT {EVENT}, {BODIES} FROM {} LEFT JOIN bodies b USING (exchange_id)",
+                    "SELECT {EVENT}{original}, {BODIES} FROM {} LEFT JOIN bodies b USING (exchange_id)",
                     self.tables()
                 );
             }
-            Self::Events => EVENT,
+            Self::Events => return format!("SELECT {EVENT}{original} FROM {}", self.tables()),
             Self::Calls => {
                 "c.call_id, 0, c.*, e.host, e.method, e.path, e.status, e.decision, e.process_name, e.process_id, \
                  e.request_headers, \
