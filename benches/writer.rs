@@ -139,12 +139,10 @@ impl Common {
     }
 
     fn row(&self, exchange_id: u64, n: u64, heads: &Heads) -> NetEvent {
+        let at = 1_795_000_000_000_000 + n as i64 * 40;
+        let (listener, client) = (Arc::clone(&self.listener), Arc::clone(&self.client));
         NetEvent {
-            exchange_id,
             connection_id: 1,
-            started_at: 1_795_000_000_000_000 + n as i64 * 40,
-            listener: Arc::clone(&self.listener),
-            client: Arc::clone(&self.client),
             scheme: "https",
             protocol: Some("h1"),
             host: Some(Arc::clone(&self.host)),
@@ -156,24 +154,15 @@ impl Common {
             decision: Decision::Allowed,
             rule: Some(Arc::clone(&self.host)),
             rule_layer: Some("user"),
-            reason: None,
-            fault_phase: None,
-            fault: None,
             status: Some(200),
             request_bytes: 1834,
             response_bytes: 1024,
             response_decoded: Some(1024),
             request_headers: heads.request.clone(),
             response_headers: heads.response.clone(),
-            request_body: None,
-            response_body: None,
-            tap: None,
-            dns_us: None,
-            connect_us: None,
-            tls_us: None,
             first_byte_us: Some(812),
             total_us: 1904,
-            websocket: None,
+            ..NetEvent::begin(exchange_id, at, listener, client)
         }
     }
 }

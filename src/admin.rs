@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  listen  sockets, threads, bounds        guard   token, Host            route   path -> answer
-//!  http    one request, one response       query   parameters -> Filter   rows, follow, metrics   the answers
+//!  http    one request, one response       query   parameters -> Filter   rows, follow, sums, metrics   the answers
 //! ```
 //!
 //! It refuses: any address that is not local (configuration), a request without the token on TCP unless it asks for
@@ -21,6 +21,7 @@ mod metrics;
 mod query;
 mod route;
 mod rows;
+mod sums;
 
 use std::io;
 use std::net::SocketAddr;
@@ -38,6 +39,7 @@ use crate::telemetry::{Health, Sink};
 
 use guard::Guard;
 use listen::Listener;
+use sums::Sums;
 
 /// What the listener shows.
 pub struct Context {
@@ -76,6 +78,7 @@ struct State {
     sink: Mutex<Sink>,
     rulebook: Arc<Rulebook>,
     guard: Guard,
+    sums: Sums,
     started: Now,
     /// The proxy takes no new connections: not ready, and followers end.
     draining: AtomicBool,
@@ -127,6 +130,7 @@ impl Bound {
             sink: Mutex::new(context.sink),
             rulebook: context.rulebook,
             guard: self.guard,
+            sums: Sums::default(),
             started,
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -21,7 +21,7 @@ use crate::limits::{Limits, Timeouts};
 
 pub use error::ConfigError;
 pub use listen::ListenAddress;
-pub use telemetry::{Bodies, OnFailure, Otlp, Synchronous, Telemetry};
+pub use telemetry::{Bodies, Otlp, Telemetry};
 pub use upstream::{AddressMap, Credentials, HostTrust, MinTls, Upstream, Via};
 
 /// The listener of a `serve` that names none.

@@ -32,11 +32,11 @@ impl fmt::Display for Confinement {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.files {
             Ok(version) => write!(out, "Landlock {version}")?,
-            Err(error) => write!(out, "without {error}")?,
+            Err(error) => write!(out, "no {error}")?,
         }
         match &self.calls {
             Ok(()) => out.write_str(", seccomp"),
-            Err(error) => write!(out, ", without {error}"),
+            Err(error) => write!(out, ", no {error}"),
         }
     }
 }

@@ -204,9 +204,10 @@ impl Conn {
         }
     }
 
-    /// Whether a guest that sends no more waits for an answer, as far as TCP says (RFC 9112 §9.6). It may be gone.
+    /// Whether a guest that sends no more waits for what comes from an origin, as far as TCP says (RFC 9112 §9.6). It
+    /// may be gone.
     pub fn serves_half_closed(&self) -> bool {
-        let waits = matches!(self.state, Some(State::Dial(_) | State::Stream(_)));
+        let waits = matches!(self.state, Some(State::Dial(_) | State::Stream(_) | State::Tunnel(_)));
         waits && !self.legs.guest.is_tls() && self.legs.guest.is_fin()
     }
 

@@ -87,22 +87,6 @@ impl HostVerdict {
     }
 }
 
-/// What a host's rules look at, so that what could fool them is refused there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Guards {
-    /// Some rule looks at paths: a path with two readings is answered 400 ([`path::ambiguous`], P10).
-    pub path_rules: bool,
-    /// Some rule looks at methods.
-    pub method_rules: bool,
-}
-
-impl Guards {
-    /// Whether override headers ([`http::is_override`]) are refused (P11).
-    pub fn refuse_overrides(self) -> bool {
-        self.path_rules || self.method_rules
-    }
-}
-
 /// One entry of one list.
 #[derive(Clone, Debug)]
 struct Listed {
@@ -216,10 +200,12 @@ impl Policy {
         }
     }
 
-    /// What could fool the rules of this host and has to be refused there.
-    pub fn guards(&self, host: &Host, port: u16) -> Guards {
+    /// Why a request with an override header ([`http::is_override`]) is refused: some rule of this host looks at methods
+    /// or paths (P11). Answered 400.
+    pub fn overridden(&self, host: &Host, port: u16) -> Option<Why> {
         let facts = Site::new(&self.table, host).facts(port);
-        Guards { path_rules: facts.path_rules, method_rules: facts.method_rules }
+        let reason = "a field overrides method or URL, and this host has rules for them";
+        (facts.path_rules || facts.method_rules).then(|| why("http.override", &Source::BUILT_IN, reason))
     }
 
     /// May this address be dialled for this host? Asked for every answer of the resolver, and for IP literals (P7).

@@ -117,9 +117,9 @@ impl Reactor {
         listeners: Vec<Listener>,
         mail: Receiver<Mail>,
         local: Local,
+        world: World,
     ) -> io::Result<Self> {
         let shared = std::sync::Arc::clone(&local.shared);
-        let world = shared.world();
         let shared_start = shared.start;
         let limits = &world.limits;
         let pool = PoolLimits {

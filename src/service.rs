@@ -279,16 +279,10 @@ fn ledger_options(settings: &Settings, identity: Identity, digest: &str) -> Ledg
         SessionInfo { name: identity.name, command: identity.command, policy_digest: digest.to_owned() };
     LedgerOptions {
         path: telemetry.db.clone(),
-        synchronous: match telemetry.synchronous {
-            config::Synchronous::Normal => crate::telemetry::Synchronous::Normal,
-            config::Synchronous::Full => crate::telemetry::Synchronous::Full,
-        },
+        synchronous: telemetry.synchronous,
         queue: telemetry.queue,
         patience: telemetry.patience,
-        on_failure: match telemetry.on_failure {
-            config::OnFailure::Refuse => crate::telemetry::OnFailure::Refuse,
-            config::OnFailure::Pass => crate::telemetry::OnFailure::Pass,
-        },
+        on_failure: telemetry.on_failure,
         headers: telemetry.headers,
         preview: telemetry.preview_limit,
         retention: Retention { age: telemetry.retain_age, size: telemetry.retain_size },

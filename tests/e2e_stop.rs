@@ -97,3 +97,26 @@ fn p18_p35_a_cut_is_a_reset_where_an_end_would_look_whole() {
     assert_eq!(proxy.wait().code(), Some(0));
     gate.open();
 }
+
+#[test]
+fn p21_p35_what_still_runs_when_the_grace_period_is_over_is_cut() {
+    let gate = Gate::default();
+    let waiting = gate.clone();
+    let origin = Origin::plain(move |conn| {
+        conn.request()?;
+        waiting.wait();
+        Ok(())
+    });
+    let setup = Setup::default().map("stop.example:80", origin.address());
+    let mut proxy = setup.more("[timeouts]\ndrain = \"600ms\"").start();
+    let mut client = Client::plain(proxy.address());
+    client.send(ASK);
+    eventually("the request arrives", || (origin.received().concat().len() > 10).then_some(()));
+    let start = now();
+    assert_eq!(proxy.stop().code(), Some(0));
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(600) && took < Duration::from_secs(2), "took {took:?}");
+    let ledger = Ledger::read(proxy.ledger().file()).expect("a readable ledger");
+    assert_eq!(ledger.net_events[0]["decision"], "aborted");
+    gate.open();
+}

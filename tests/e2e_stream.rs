@@ -13,7 +13,7 @@ use tollgate::demo::gzip::Gzip;
 const HOST: &str = "api.anthropic.com";
 const ASK: &[u8] = b"POST /v1/messages HTTP/1.1\r\nHost: api.anthropic.com\r\nAccept-Encoding: gzip\r\n\
     Content-Type: application/json\r\nContent-Length: 60\r\n\r\n\
-    {\"model\":\"claude-haiku-4-5\",\"stream\":true,\"messages\":[     ]}";
+    {\"model\":\"claude-haiku-4-5\",\"stream\":true,\"messages\":[    ]}";
 const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-encoding: gzip\r\n\
     transfer-encoding: chunked\r\n\r\n";

@@ -5,7 +5,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 use support::client::Client;
@@ -28,10 +28,10 @@ fn confined(setup: Setup) -> Option<Proxy> {
     let proxy = setup.start();
     let said = proxy.stderr();
     if said.contains("confined: Landlock") {
-        Some(proxy)
-    } else {
-        skipped(&format!("a kernel with Landlock: {said}"))
+        return Some(proxy);
     }
+    eprintln!("skipped: needs a kernel with Landlock: {said}");
+    None
 }
 
 #[test]
@@ -50,6 +50,26 @@ fn the_switch_turns_it_off_and_require_starts_where_it_can_be_kept() {
     if confined(Setup::default()).is_some() {
         drop(Setup::default().key("confine = \"require\"").start());
     }
+}
+
+#[test]
+fn where_a_part_is_missing_require_refuses_to_start_and_says_which() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = dir.path().join("tollgate.toml");
+    let text = "confine = \"require\"\nstate_dir = \"state\"\n[[listen]]\naddress = \"tcp://127.0.0.1:0\"\n";
+    fs::write(&config, text).expect("a writable directory");
+    // A kernel without it, as far as the proxy can tell.
+    let call = ["-f", "-o", "/dev/null", "-e", "trace=landlock_create_ruleset"];
+    let mut strace = Command::new("strace");
+    strace.args(call).args(["-e", "inject=landlock_create_ruleset:error=EOPNOTSUPP"]);
+    strace.arg(env!("CARGO_BIN_EXE_tollgate")).args(["serve", "--config"]).arg(&config);
+    let Ok(output) = strace.output() else {
+        return eprintln!("skipped: needs strace");
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("no Landlock (not in this kernel") && said.contains(", seccomp;"), "{said}");
+    assert!(output.stdout.is_empty(), "it never listened");
 }
 
 #[test]

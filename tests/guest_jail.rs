@@ -160,6 +160,7 @@ fn lesson_38_no_way_leads_out_but_the_proxy() {
         for (what, script) in outside.attempts() {
             let said = stage.sh(&script);
             assert_ne!(said.code, Some(0), "{what} succeeded: {said:?}");
+            println!("user {:<5}  {what}: no way out", stage.uid);
         }
         thread::sleep(Duration::from_millis(50));
         outside.assert_untouched();
@@ -307,6 +308,32 @@ fn the_ledger_and_the_key_are_out_of_reach() {
     });
 }
 
+#[test]
+fn a_jail_is_built_where_proc_cannot_be_mounted_as_in_a_jail() {
+    as_each_user(|stage| {
+        let tollgate = env!("CARGO_BIN_EXE_tollgate");
+        let said = stage.sh(&format!("{tollgate} run -q --state-dir state2 -- id -u"));
+        assert_eq!(said.stdout, format!("{}\n", stage.uid), "{said:?}");
+    });
+}
+
+#[test]
+fn the_command_cannot_change_the_rules_that_it_is_held_to() {
+    as_each_user(|stage| {
+        let policy = stage.path("own/a policy.toml");
+        fs::copy(stage.path("user.toml"), &policy).expect("a writable directory");
+        std::os::unix::fs::chown(&policy, Some(stage.uid), Some(stage.uid)).expect("root, or ourselves");
+        let before = fs::read(&policy).expect("a file");
+        let script = "cat 'a policy.toml' && ! echo x >> 'a policy.toml' && ! rm -f 'a policy.toml' && ! mv user.toml 'a policy.toml' \
+            && ! umount 'a policy.toml' && ! unshare -Urm umount 'a policy.toml'; echo $?";
+        let mut command = stage.tollgate();
+        command.arg("run").arg("--config").arg(stage.path("tollgate.toml")).arg("--policy").arg(&policy);
+        let output = command.args(["-q", "--", "bash", "-c", script]).output().expect("the built binary");
+        assert!(output.stdout.starts_with(&before) && output.stdout.ends_with(b"0\n"), "{output:?}");
+        assert_eq!(fs::read(&policy).expect("still there"), before);
+    });
+}
+
 fn is_key(path: &Path) -> bool {
     fs::read_to_string(path).is_ok_and(|text| text.contains("PRIVATE KEY"))
 }
@@ -374,6 +401,20 @@ fn a_terminal_shows_requests_in_its_title_or_in_a_line_that_nothing_scrolls() {
     }
     let said = on_terminal(stage.command(&["--status", "off", "--", "bash", "-c", script]));
     assert!(!said.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn nothing_is_typed_into_the_terminal_of_whoever_started_it() {
+    if program("perl").is_none() || program("setsid").is_none() {
+        return;
+    }
+    as_each_user(|stage| {
+        const TYPE: &str = "my $key = 'x'; print ioctl(STDIN, 0x5412, $key) ? 'typed' : \"refused: $!\"";
+        // A session of its own, so that the terminal is the one that the kernel would let it type into.
+        let said =
+            on_terminal(stage.command(&["-q", "--", "setsid", "--ctty", "--wait", "perl", "-e", TYPE]));
+        assert!(said.contains("refused: Operation not permitted"), "{said:?}");
+    });
 }
 
 /// Runs a command on a terminal of 80 columns and 24 rows; gives all that it showed.

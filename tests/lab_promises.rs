@@ -276,6 +276,32 @@ fn p22_a_response_head_may_be_as_large_as_the_limit() {
 }
 
 #[test]
+fn p22_limits_of_a_response_hold_at_the_limit_and_one_past() {
+    let fields = |count: usize| {
+        let others = "X: 1\r\n".repeat(count - 1);
+        format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n{others}\r\nok")
+    };
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunk = |len: usize| format!("{chunked}1;{}\r\na\r\n0\r\n\r\n", "a".repeat(len - 2));
+    let trailers = |len: usize| format!("{chunked}0\r\nX: {}\r\n\r\n", "a".repeat(len - "X: \r\n".len()));
+    let limits: [Limit<'_>; 3] = [
+        ("fields", &fields, 256, 502),
+        ("chunk line", &chunk, 256, 502),
+        ("trailers", &trailers, 8 << 10, 502),
+    ];
+    for (what, response, limit, status) in limits {
+        for (len, expected) in [(limit, 200), (limit + 1, status)] {
+            let mut lab = secure();
+            lab.guest_sends(GET);
+            lab.origin_sends(response(len).as_bytes());
+            assert_eq!(told(&lab), expected, "{what} of {len}");
+            let decision = if expected == 200 { Decision::Allowed } else { Decision::Failed };
+            assert_eq!(row(&lab).decision, decision, "{what} of {len}");
+        }
+    }
+}
+
+#[test]
 fn p22_thirty_two_interim_responses_and_no_more() {
     for (count, expected) in [(32, 200), (33, 502)] {
         let mut lab = secure();

@@ -243,25 +243,39 @@ fn p31_a_guest_that_leaves_with_a_request_in_the_pipeline_lets_the_origin_go() {
 #[test]
 fn p31_a_plain_guest_that_closes_is_told_from_one_that_waits() {
     let origin = Origin::plain(|conn| {
-        conn.request()?;
-        conn.until_closed()
+        conn.read_past(b"begun")?;
+        conn.until_closed()?;
+        thread::sleep(Duration::from_secs(3)); // it knows that nothing comes, and says nothing either
+        Ok(())
     });
-    let proxy = Setup::default().map("gone.example:80", origin.address()).start();
-    let mut socket = TcpStream::connect(proxy.address()).expect("a listening proxy");
-    socket.write_all(b"GET / HTTP/1.1\r\nHost: gone.example\r\n\r\n").expect("a reading proxy");
-    eventually("the request arrives", || (origin.received().concat().len() > 10).then_some(()));
-    socket.shutdown(Shutdown::Write).expect("a socket");
-    thread::sleep(Duration::from_millis(1200));
-    assert_eq!(origin.open(), 1, "it still reads: the answer is waited for");
-    let start = now();
-    drop(socket);
-    eventually("the origin's connection is closed", || (origin.open() == 0).then_some(()));
-    assert!(start.elapsed() < Duration::from_secs(1), "took {:?}", start.elapsed());
-    assert_eq!(proxy.ledger().net_events(1)[0].text("decision"), Some("aborted"));
+    let proxy = Setup::default()
+        .map("gone.example:80", origin.address())
+        .map("gone.example:443", origin.address())
+        .user("[network]\ndefault = \"allow\"\nsplice = [\"gone.example\"]\nports = [80, 443]\n")
+        .start();
+    let asking = || {
+        let mut socket = TcpStream::connect(proxy.address()).expect("a listening proxy");
+        socket.write_all(b"GET /begun HTTP/1.1\r\nHost: gone.example\r\n\r\n").expect("a reading proxy");
+        socket
+    };
+    let begin: [(&dyn Fn() -> TcpStream, &str); 2] =
+        [(&asking, "aborted"), (&|| tunnel(proxy.address(), "gone.example"), "spliced")];
+    for (n, (begin, decision)) in begin.into_iter().enumerate() {
+        let socket = begin();
+        eventually("it arrives", || (origin.received().concat().len() > 5).then_some(()));
+        socket.shutdown(Shutdown::Write).expect("a socket");
+        thread::sleep(Duration::from_millis(1200));
+        assert_eq!(proxy.ledger().number("SELECT count(*) FROM net_events"), n as i64, "it still reads");
+        let start = now();
+        drop(socket);
+        let rows = proxy.ledger().net_events(n + 1);
+        assert!(start.elapsed() < Duration::from_secs(1), "took {:?}", start.elapsed());
+        assert_eq!(rows[n].text("decision"), Some(decision));
+    }
 }
 
 #[test]
-fn p3_a_descriptor_is_given_back_whatever_a_guest_sends() {
+fn p3_a_descriptor_is_given_back_whatever_a_guest_sends_and_idling_costs_nothing() {
     let proxy = Setup::default().start();
     let before = proxy.descriptors();
     for bytes in [
@@ -279,4 +293,8 @@ fn p3_a_descriptor_is_given_back_whatever_a_guest_sends() {
     }
     eventually("all descriptors are back", || (proxy.descriptors() <= before).then_some(()));
     proxy.ledger().net_events_count(100);
+    let before = proxy.cpu();
+    thread::sleep(Duration::from_secs(2));
+    let used = proxy.cpu().checked_sub(before).expect("time goes on");
+    assert!(used <= Duration::from_millis(20), "idle, it used {used:?} in two seconds");
 }

@@ -10,7 +10,7 @@ use tollgate::telemetry::event::{Decision, Event};
 /// Decision, host, port, method and path.
 type Row = (Decision, &'static str, u16, Option<(&'static str, &'static str)>);
 
-const SEEN: [Row; 7] = [
+const SEEN: [Row; 8] = [
     (Decision::Allowed, "api.example.com", 443, Some(("GET", "/repos/acme/x"))),
     (Decision::Allowed, "api.example.com", 443, Some(("POST", "/repos/acme/x"))),
     (Decision::Aborted, "stream.example.com", 443, Some(("POST", "/v1/messages"))),
@@ -18,6 +18,7 @@ const SEEN: [Row; 7] = [
     (Decision::Denied, "evil.example.com", 443, Some(("GET", "/"))),
     (Decision::Denied, "blocked.example.com", 443, None),
     (Decision::Failed, "broken.example.com", 443, None),
+    (Decision::Failed, "unreached.example.com", 443, Some(("GET", "/"))),
 ];
 
 fn ledger() -> Place {
@@ -29,6 +30,8 @@ fn ledger() -> Place {
         event.decision = decision;
         event.host = Some(host.into());
         event.port = Some(port);
+        let reached = !matches!(decision, Decision::Denied | Decision::Failed);
+        event.dialed = reached.then(|| ([203, 0, 113, 7], 443).into());
         event.method = request.map(|(method, _)| method.as_bytes().into());
         event.path = request.map(|(_, path)| path.as_bytes().into());
         sink.try_send(Event::Net(Box::new(event))).expect("room");
@@ -69,6 +72,7 @@ fn what_was_learnt_passes_check_and_allows_what_was_seen() {
         ("GET", "https://evil.example.com/", "deny"),
         ("GET", "https://blocked.example.com/", "deny"),
         ("GET", "https://broken.example.com/", "deny"),
+        ("GET", "https://unreached.example.com/", "deny"),
     ] {
         assert_eq!(says(method, url).0, verdict, "{method} {url}");
     }

@@ -1,5 +1,6 @@
 //! The query of a request: parameters by name, each once, none unknown; and the filters that they mean.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::http::Response;
@@ -8,6 +9,15 @@ use crate::telemetry::query::{Filter, QueryError, Reader};
 /// Parameters that were not asked for yet.
 #[derive(Debug)]
 pub(super) struct Params(Vec<(String, String)>);
+
+/// One text for the same question, however it was written.
+impl fmt::Display for Params {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut pairs: Vec<_> = self.0.iter().collect();
+        pairs.sort();
+        write!(f, "{pairs:?}")
+    }
+}
 
 impl Params {
     /// Reads `a=b&c=d`, with `+` and `%XX` undone; a name said twice is refused.

@@ -5,10 +5,10 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::http::{Connection, JSON, NoRequest, Response, TEXT};
-use super::query::{Params, unreadable};
+use super::query::Params;
 use super::rows::{Rows, rows};
 use super::{State, guard, metrics};
-use crate::telemetry::query::{Group, Source};
+use crate::telemetry::query::Source;
 use crate::telemetry::text::printable_json;
 use crate::wire::head::{Method, RequestHead};
 
@@ -102,7 +102,7 @@ const ROUTES: &[Route] = &[
     get("/v1/events", |state, params, id| rows(state, Source::Events, params, id)),
     get("/v1/calls", |state, params, id| rows(state, Source::Calls, params, id)),
     get("/v1/errors", |state, params, id| rows(state, Source::Errors, params, id)),
-    get("/v1/usage", |state, params, _| usage(state, params).map(Rows::Page)),
+    get("/v1/usage", |state, params, _| state.sums.answer(state, params).map(Rows::Page)),
     get("/v1/policy", |state, params, _| whole(params, || Ok(policy(state)))),
     Route { method: Method::Post, ..get("/v1/reload", |state, params, _| whole(params, || reload(state))) },
 ];
@@ -135,29 +135,6 @@ fn page(text: &str) -> Result<Response, Response> {
     );
     let html = Response::new("text/html; charset=utf-8", text.replace("{nonce}", &nonce));
     Ok(html.with("content-security-policy", &policy).with("cross-origin-opener-policy", "same-origin"))
-}
-
-fn usage(state: &State, mut params: Params) -> Result<Response, Response> {
-    let reader = state.reader().map_err(|error| unreadable(&error))?;
-    let by = group(params.take("group_by").as_deref().unwrap_or("model"))?;
-    let filter = params.filter(&reader, &state.session)?;
-    params.finish()?;
-    let report = reader.usage_report(by, &filter).map_err(|error| unreadable(&error))?;
-    Ok(document(&serde_json::to_value(report).expect("texts and numbers have a JSON form")))
-}
-
-fn group(word: &str) -> Result<Group, Response> {
-    Ok(match word {
-        "model" => Group::Model,
-        "provider" => Group::Provider,
-        "host" => Group::Host,
-        "process" => Group::Process,
-        "day" => Group::Day,
-        "session" => Group::Session,
-        _ => {
-            return Err(Response::problem(400, "group_by is model, provider, host, process, day or session"));
-        }
-    })
 }
 
 /// As `policy check --json` prints it, with the mode.

@@ -98,6 +98,7 @@ fn furnish(plan: &Plan, sockets: &str) -> Result<Environment, Failure> {
     mounts::roots(&path, bundle::system_files())?;
     let hidden = plan.hidden.iter().map(PathBuf::as_path).chain([plan.state_dir.as_path()]);
     mounts::hide(&hidden.collect::<Vec<&Path>>())?;
+    mounts::seal(&plan.sealed)?;
     mounts::hide_sockets(sockets)?;
     mounts::hide_disks()?;
     Ok(found)

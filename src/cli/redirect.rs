@@ -1,5 +1,8 @@
 //! `tollgate redirect`: everything that one user of this machine sends goes to a relay, or nowhere.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use clap::Subcommand;
@@ -82,6 +85,12 @@ fn install(who: &Who, create_user: bool, print: bool) -> Result<ExitCode, Failur
             "root is not captured: this machine's own services would be, and the proxy",
         ));
     }
+    if let Some(pid) = proxy_of(uid).filter(|_| !print) {
+        return Err(Failure::usage(format!(
+            "user {} runs a proxy (process {pid}), which would capture itself: run it as somebody else",
+            who.uid
+        )));
+    }
     let (tool, rules) = (Tool::find()?, Rules { scope: Scope::User(uid), port: who.port });
     if print {
         for (program, text) in tool.texts(rules) {
@@ -91,6 +100,21 @@ fn install(who: &Who, create_user: bool, print: bool) -> Result<ExitCode, Failur
     }
     tool.install(rules)?;
     status(who)
+}
+
+/// A `tollgate serve` that runs as this user in this network.
+fn proxy_of(uid: u32) -> Option<u32> {
+    let network = |process: &Path| fs::read_link(process.join("ns/net")).ok();
+    let here = network(Path::new("/proc/self"));
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let serves = |line: Vec<u8>| {
+        let mut words = line.split(|byte| *byte == 0);
+        words.next().is_some_and(|program| program.ends_with(b"tollgate")) && words.next() == Some(b"serve")
+    };
+    let owned = processes.filter(|process| process.metadata().is_ok_and(|found| found.uid() == uid));
+    let near = owned.filter(|process| network(&process.path()) == here);
+    let mut proxies = near.filter(|process| fs::read(process.path().join("cmdline")).is_ok_and(serves));
+    proxies.next()?.file_name().to_str()?.parse().ok()
 }
 
 fn status(who: &Who) -> Result<ExitCode, Failure> {

@@ -101,6 +101,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         token: token()?,
         open_files: open_files()?,
         hidden: hidden(&settings),
+        sealed: sealed(&settings, args.config.as_deref()),
         state_dir: settings.state_dir.clone(),
         host_network: jail::network(),
         caller: (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()),
@@ -170,6 +171,13 @@ fn hidden(settings: &Settings) -> Vec<PathBuf> {
     let token = settings.admin.as_ref().map(|admin| admin.token_file.clone());
     let all = std::iter::once(db).chain(beside).chain(token);
     all.filter(|path| !path.starts_with(&settings.state_dir)).collect()
+}
+
+/// What the next run reads, which this one's command must not write.
+fn sealed(settings: &Settings, config: Option<&Path>) -> Vec<PathBuf> {
+    let policies = [settings.policy.user.as_deref(), settings.policy.corp.as_deref()];
+    let all = policies.into_iter().chain([config]).flatten();
+    all.filter_map(|file| std::path::absolute(file).ok()).collect()
 }
 
 /// Who runs a command as root should know that they do. `--user root` says so, and is not told.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use crate::policy::address::{AddressRules, check};
 use crate::policy::host::Host;
@@ -19,6 +20,8 @@ pub struct Seen {
     pub port: u16,
     /// The request; `None` where the TLS was passed through.
     pub request: Option<SeenRequest>,
+    /// Where our own look-up led.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What was asked of a host.
@@ -57,6 +60,8 @@ pub fn learn(rows: &[Seen], paths: bool) -> String {
 struct Traffic<'r> {
     ports: BTreeSet<u16>,
     spliced: bool,
+    /// It was reached at an address that is refused unless `private_allow` names it.
+    private: bool,
     /// For each path the methods seen, and a request that stands for it.
     paths: BTreeMap<&'r str, BTreeSet<&'r str>>,
     first: Option<&'r Seen>,
@@ -66,6 +71,7 @@ impl<'r> Traffic<'r> {
     fn add(&mut self, row: &'r Seen) {
         self.ports.insert(row.port);
         self.first.get_or_insert(row);
+        self.private |= row.addresses.iter().any(|&ip| check(ip, &AddressRules::default()).is_err());
         match &row.request {
             Some(request) => {
                 self.paths.entry(&request.path).or_default().insert(&request.method);
@@ -92,29 +98,54 @@ fn unnameable(path: &str) -> Option<&'static str> {
     if path == "*" { Some("is *") } else { path::ambiguous(path.as_bytes()) }
 }
 
-/// The paths themselves; where one parent has many, the parent with `*`.
+/// The paths themselves; where one parent has many children they become `*`, and what is below them has one parent.
 fn patterns(paths: &BTreeSet<&str>) -> BTreeSet<String> {
-    let mut children: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for path in paths {
-        let (parent, child) = path.rsplit_once('/').unwrap_or(("", path));
-        children.entry(parent).or_default().push(child);
-    }
     let mut patterns = BTreeSet::new();
-    for (parent, children) in children {
-        let many = children.iter().filter(|child| !child.is_empty()).count() > SIBLINGS;
-        for child in children {
-            let star = many && !child.is_empty();
-            let child = if star { "*".to_owned() } else { literal(child) };
-            patterns.insert(format!("{}/{child}", literal(parent)));
+    // Each path, as far as it is written already, and its segments that are not.
+    let mut open: BTreeSet<(String, &str)> =
+        paths.iter().filter_map(|path| Some((String::new(), path.strip_prefix('/')?))).collect();
+    while !open.is_empty() {
+        let mut children: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for (parent, rest) in &open {
+            children.entry(parent.clone()).or_default().insert(segment(rest).0);
         }
+        let mut below = BTreeSet::new();
+        for (parent, rest) in open {
+            let (child, rest) = segment(rest);
+            let many = children[&parent].iter().filter(|child| !child.is_empty()).count() > SIBLINGS;
+            let star = many && !child.is_empty();
+            let path = format!("{parent}/{}", if star { "*".to_owned() } else { literal(child) });
+            match rest {
+                Some(rest) => below.insert((path, rest)),
+                None => patterns.insert(path),
+            };
+        }
+        open = below;
     }
     patterns
 }
 
-/// A star that was really sent.
-fn literal(path: &str) -> String {
-    path.replace('*', "%2A")
+/// The first segment, and what follows the slash behind it.
+fn segment(path: &str) -> (&str, Option<&str>) {
+    path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)))
 }
+
+/// A segment as a pattern: a star that was really sent is encoded, and what the ledger hashed may be anything.
+fn literal(segment: &str) -> String {
+    let mut parts = segment.split(HASHED);
+    let mut text = parts.next().unwrap_or_default().replace('*', "%2A");
+    for part in parts {
+        let digits = part.bytes().take(16).take_while(u8::is_ascii_hexdigit).count();
+        if !text.ends_with('*') {
+            text.push('*');
+        }
+        text.push_str(&part[digits..].replace('*', "%2A"));
+    }
+    text
+}
+
+/// What stands before the 16 hexadecimal digits in the place of a secret.
+const HASHED: &str = "hmac:";
 
 fn network(hosts: &BTreeMap<Host, Traffic<'_>>) -> String {
     let mut text =
@@ -128,8 +159,13 @@ fn network(hosts: &BTreeMap<Host, Traffic<'_>>) -> String {
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
         let _ = writeln!(text, "ports = [{}]", ports.join(", "));
     }
-    let closed = |host: &&Host| host.ip().is_some_and(|ip| check(ip, &AddressRules::default()).is_err());
-    list(&mut text, "private_allow", hosts.keys().filter(closed).map(Host::as_str));
+    let closed = |ip| check(ip, &AddressRules::default()).is_err();
+    let private = hosts.iter().filter(|(host, traffic)| host.ip().map_or(traffic.private, closed));
+    let private: Vec<&str> = private.map(|(host, _)| host.as_str()).collect();
+    if !private.is_empty() {
+        text.push_str("# Reached at private addresses. Keep only what is meant.\n");
+    }
+    list(&mut text, "private_allow", private.into_iter());
     text
 }
 
@@ -197,7 +233,8 @@ mod tests {
     fn seen(request: &str) -> Seen {
         let target = Target::parse(request).expect("a request");
         let Target { port, method, path, host, .. } = target;
-        Seen { host: host.as_str().to_owned(), port, request: Some(SeenRequest { method, path }) }
+        let request = Some(SeenRequest { method, path });
+        Seen { host: host.as_str().to_owned(), port, request, addresses: Vec::new() }
     }
 
     fn loaded(rows: &[Seen], paths: bool) -> LoadedPolicy {
@@ -250,6 +287,41 @@ mod tests {
     }
 
     #[test]
+    fn many_parents_become_a_star_with_all_their_children() {
+        let paths = (0..20).map(|n| format!("GET https://a.test/files/{n}/f-{n}/info"));
+        let rows: Vec<Seen> = paths.map(|request| seen(&request)).collect();
+        let loaded = loaded(&rows, true);
+        assert_eq!(loaded.draft.http[0].paths.len(), 1);
+        assert_eq!(verdict(&loaded, "GET https://a.test/files/99/f-7/info"), Allow::Allow);
+        for request in ["GET https://a.test/files/99/f-7", "GET https://a.test/other/9/f-9/info"] {
+            assert_eq!(verdict(&loaded, request), Allow::Deny, "{request}");
+        }
+    }
+
+    #[test]
+    fn what_the_ledger_hashed_may_be_anything() {
+        let rows = ["POST https://a.test/bothmac:0123456789abcdef/send", "POST https://a.test/x"].map(seen);
+        let loaded = loaded(&rows, true);
+        assert_eq!(verdict(&loaded, "POST https://a.test/bot7:AAE-x/send"), Allow::Allow);
+        for request in ["POST https://a.test/7:AAE-x/send", "POST https://a.test/bot7:AAE-x/get"] {
+            assert_eq!(verdict(&loaded, request), Allow::Deny, "{request}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_led_to_a_private_address_may_do_so_again() {
+        let mut rows = ["GET https://in.test/", "GET https://out.test/"].map(seen);
+        rows[0].addresses = vec![[10, 0, 0, 1].into()];
+        rows[1].addresses = vec![[8, 8, 8, 8].into()];
+        let loaded = loaded(&rows, false);
+        let private = |name: &str| {
+            let host = Host::parse(name.as_bytes()).expect("a host");
+            loaded.policy.address(&host, [10, 0, 0, 9].into()).is_ok()
+        };
+        assert!(private("in.test") && !private("out.test"));
+    }
+
+    #[test]
     fn a_path_with_two_readings_leaves_its_host_without_rules() {
         let rows = ["GET https://a.test/x//y", "GET https://b.test/"].map(seen);
         let loaded = loaded(&rows, true);
@@ -259,7 +331,7 @@ mod tests {
 
     #[test]
     fn tls_that_was_passed_through_is_passed_through_again() {
-        let row = Seen { host: "p.test".into(), port: 443, request: None };
+        let row = Seen { host: "p.test".into(), port: 443, request: None, addresses: Vec::new() };
         let learned = loaded(&[row], true);
         assert_eq!(learned.draft.splice.len(), 1);
         assert!(learned.draft.allow.is_empty());

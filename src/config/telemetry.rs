@@ -6,6 +6,7 @@ use super::ConfigError;
 use super::file::{Item, Table};
 use crate::limits::{Micros, SECOND};
 use crate::telemetry::export::Endpoint;
+use crate::telemetry::{OnFailure, Synchronous};
 
 /// The ledger's settings (DESIGN §8).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,26 +35,6 @@ pub struct Telemetry {
     pub retain_size: Option<u64>,
     /// Live export.
     pub otlp: Option<Otlp>,
-}
-
-/// What happens to traffic when events can no longer be recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFailure {
-    /// 503 that says why.
-    #[default]
-    Refuse,
-    /// It goes on; losses are counted.
-    Pass,
-}
-
-/// SQLite's `synchronous` (P33).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Synchronous {
-    /// A power cut may lose the last commits.
-    #[default]
-    Normal,
-    /// It may not.
-    Full,
 }
 
 /// How much of the bodies is recorded.

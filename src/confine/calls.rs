@@ -4,7 +4,8 @@
 //! The proxy's list names what is refused, not what is allowed. Which calls a name lookup needs is the C library's and
 //! its plug-ins' affair and changes with them, so a list of allowed ones would break somewhere; what an intruder needs
 //! to become more than this process does not change. Refused calls fail with an error, because a plug-in that tries
-//! one in vain goes on, and one that is killed takes the proxy along.
+//! one in vain goes on, and one that is killed takes the proxy along. The kernel remembers which calls pass whatever
+//! their arguments, so that reading and writing cost what they did.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +22,7 @@ pub struct CallsError(String);
 
 impl fmt::Display for CallsError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "seccomp: {}", self.0)
+        write!(out, "seccomp ({})", self.0)
     }
 }
 
@@ -40,15 +41,33 @@ pub enum Threads {
     All,
 }
 
-/// Takes from a jailed process the sockets that a network namespace does not hold, for good: `AF_VSOCK` reaches the
-/// hypervisor from any of them, and `io_uring` makes sockets that a filter never sees.
-pub fn forbid_other_sockets() -> Result<(), CallsError> {
+/// Takes from a jailed process what leads past its namespaces, for good: sockets that a network namespace does not hold
+/// (`AF_VSOCK` reaches the hypervisor from any of them), `io_uring`, which makes sockets that a filter never sees, and
+/// typing into the terminal that it shares with the shell of whoever started it.
+pub fn forbid_ways_out() -> Result<(), CallsError> {
     const ORDINARY: [i32; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
     let rings = numbers(libc::SYS_io_uring_setup).map(|number| (number, Vec::new())).into();
-    apply(
-        Threads::This,
-        &[filter(sockets_but(&ORDINARY)?, libc::EAFNOSUPPORT)?, filter(rings, libc::ENOSYS)?],
-    )
+    let typing = typing()?;
+    let terminal = numbers(libc::SYS_ioctl).map(|number| (number, typing.clone())).into();
+    let filters = [
+        filter(sockets_but(&ORDINARY)?, libc::EAFNOSUPPORT)?,
+        filter(rings, libc::ENOSYS)?,
+        filter(terminal, libc::EPERM)?,
+    ];
+    apply(Threads::This, &filters)
+}
+
+/// `ioctl_tty(2)` and `ioctl_console(2)`; each C library has a type of its own for these numbers.
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541C;
+
+/// `ioctl` that puts characters into a terminal's input: one by one, or by the console's clipboard.
+fn typing() -> Result<Vec<SeccompRule>, CallsError> {
+    let is = |request: u64| {
+        let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, request);
+        condition.and_then(|condition| SeccompRule::new(vec![condition])).map_err(failed)
+    };
+    [TIOCSTI, TIOCLINUX].into_iter().map(is).collect()
 }
 
 /// Takes from a proxy what it never does, for good: to run programs or start processes, to look into others, to change
@@ -210,7 +229,7 @@ mod tests {
     #[test]
     fn vsock_is_gone_from_a_jail_and_ordinary_sockets_stay() {
         thread::spawn(|| {
-            forbid_other_sockets().expect("a kernel with seccomp");
+            forbid_ways_out().expect("a kernel with seccomp");
             assert_eq!(open(AddressFamily::Vsock).expect_err("refused"), nix::Error::EAFNOSUPPORT);
             for family in [AddressFamily::Unix, AddressFamily::Inet, AddressFamily::Inet6] {
                 assert!(open(family).is_ok(), "{family:?}");

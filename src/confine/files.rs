@@ -41,10 +41,10 @@ pub enum FilesError {
 impl fmt::Display for FilesError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => {
-                out.write_str("Landlock: not in this kernel, or not in its list of security modules")
-            }
-            Self::Refused(error) => write!(out, "Landlock: {error}"),
+            Self::Missing => out.write_str(
+                "Landlock (not in this kernel, or not in its list of security modules: lsm=landlock,…)",
+            ),
+            Self::Refused(error) => write!(out, "Landlock ({error})"),
         }
     }
 }

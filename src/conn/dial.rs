@@ -148,17 +148,23 @@ impl Dial {
                 Err(why) => refused = Some(why),
             }
         }
-        match refused {
-            Some(why) if allowed.is_empty() && !cx.world.policy.observe() => {
-                let what = format!("{} resolves to an address that may not be reached", self.ask.host);
-                Err(self.refuse(Refusal::denied(why, what).closing()))
-            }
-            Some(_) if allowed.is_empty() => {
-                let all = list.iter().map(|&ip| SocketAddr::new(ip, self.ask.port)).collect();
-                Ok(self.connect_to(all, cx))
-            }
-            _ => Ok(self.connect_to(allowed, cx)),
+        if let Some(why) = refused.filter(|_| allowed.is_empty()) {
+            self = self.forbid(why, cx)?;
+            allowed.extend(list.iter().map(|&ip| SocketAddr::new(ip, self.ask.port)));
         }
+        Ok(self.connect_to(allowed, cx))
+    }
+
+    /// The address is refused; in observe mode the row says so and it goes on.
+    fn forbid(mut self: Box<Self>, why: Why, cx: &Cx<'_>) -> Result<Box<Self>, Box<Fault>> {
+        let verb = if self.ask.host.ip().is_some() { "is" } else { "resolves to" };
+        let what = format!("{} {verb} an address that may not be reached", self.ask.host);
+        let refusal = Refusal::denied(why, what).closing();
+        if !cx.world.policy.observe() {
+            return Err(self.refuse(refusal));
+        }
+        decide::note_observed(self.goal.row(), &refusal);
+        Ok(self)
     }
 
     /// Through the corporate proxy, which looks names up itself. A host that is an address, or a name that can only be
@@ -167,11 +173,8 @@ impl Dial {
         let refused =
             self.ask.host.fixed_ip().and_then(|ip| cx.world.policy.address(&self.ask.host, ip).err());
         match refused {
-            Some(why) if !cx.world.policy.observe() => {
-                let what = format!("{} is an address that may not be reached", self.ask.host);
-                Err(self.refuse(Refusal::denied(why, what).closing()))
-            }
-            _ => Ok(self.connect_to(list, cx)),
+            Some(why) => self.forbid(why, cx).map(|dial| dial.connect_to(list, cx)),
+            None => Ok(self.connect_to(list, cx)),
         }
     }
 

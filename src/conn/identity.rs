@@ -10,16 +10,16 @@ use super::Session;
 
 /// Where a request goes, or why that is not one place.
 pub fn destination(session: &Session, head: &RequestHead) -> Result<Destination, Box<Refusal>> {
-    let named = named(head)?;
+    let fixed = session.tls.as_ref().or(session.target.as_ref().map(|target| &target.host));
+    let named = named(head, fixed)?;
     let secure = is_secure(session, head)?;
-    let fixed = session.tls.clone().or_else(|| session.target.as_ref().map(|target| target.host.clone()));
     let host = match (fixed, &named) {
-        (Some(fixed), Some((host, _))) if *host != fixed => {
+        (Some(fixed), Some((host, _))) if host != fixed => {
             return Err(misdirected(format!(
                 "this connection is for {fixed}, and the request is for {host}"
             )));
         }
-        (Some(fixed), _) => fixed,
+        (Some(fixed), _) => fixed.clone(),
         (None, Some((host, _))) => host.clone(),
         (None, None) => session
             .known_host()
@@ -31,9 +31,13 @@ pub fn destination(session: &Session, head: &RequestHead) -> Result<Destination,
     Ok(Destination { host, port, secure })
 }
 
-/// The host and port that the request itself names.
-fn named(head: &RequestHead) -> Result<Option<(Host, Option<u16>)>, Box<Refusal>> {
+/// The host and port that the request itself names. That of the connection, in its usual spelling, is not parsed again.
+fn named(head: &RequestHead, fixed: Option<&Host>) -> Result<Option<(Host, Option<u16>)>, Box<Refusal>> {
     let Some(raw) = head.host() else { return Ok(None) };
+    let usual = |host: &&Host| host.ip().is_none() && raw.eq_ignore_ascii_case(host.as_str().as_bytes());
+    if let Some(host) = fixed.filter(usual) {
+        return Ok(Some((host.clone(), None)));
+    }
     Host::parse_authority(raw)
         .map(Some)
         .map_err(|error| Refusal::bad_request(400, format!("illegal host: {}", error.as_str())))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::limits::Now;
 use crate::policy::host::Host;
-use crate::telemetry::event::{Client, Decision, NetEvent};
+use crate::telemetry::event::{Client, NetEvent};
 
 /// Facts of one guest connection.
 #[derive(Debug)]
@@ -63,41 +63,12 @@ impl Session {
 
     /// A row for an exchange, or for the connection itself, with all that is known at its start.
     pub fn row(&self, exchange_id: u64, started: Now) -> NetEvent {
+        let (listener, client) = (Arc::clone(&self.listener), Arc::clone(&self.client));
         NetEvent {
-            exchange_id,
             connection_id: self.connection_id,
-            started_at: started.wall,
-            listener: Arc::clone(&self.listener),
-            client: Arc::clone(&self.client),
-            scheme: "tcp",
-            protocol: None,
             host: self.known_host().map(|host| host.shared()),
             port: self.known_port(),
-            dialed: None,
-            method: None,
-            path: None,
-            query: None,
-            decision: Decision::Failed,
-            rule: None,
-            rule_layer: None,
-            reason: None,
-            fault_phase: None,
-            fault: None,
-            status: None,
-            request_bytes: 0,
-            response_bytes: 0,
-            response_decoded: None,
-            request_headers: None,
-            response_headers: None,
-            request_body: None,
-            response_body: None,
-            tap: None,
-            dns_us: None,
-            connect_us: None,
-            tls_us: None,
-            first_byte_us: None,
-            total_us: 0,
-            websocket: None,
+            ..NetEvent::begin(exchange_id, started.wall, listener, client)
         }
     }
 }

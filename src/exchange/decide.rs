@@ -1,8 +1,10 @@
 //! May this request be made? Every question in order, against the newest policy, for every request (LESSONS 20, 27).
 
+use std::sync::Arc;
+
 use crate::policy::http::{RequestQuestion, is_override};
 use crate::policy::{AMBIGUOUS_PATH, Allow, Policy, Why};
-use crate::telemetry::event::Client;
+use crate::telemetry::event::{Client, NetEvent};
 use crate::wire::head::{RequestHead, Upgrade};
 use crate::wire::websocket;
 
@@ -29,21 +31,22 @@ pub fn judge(
     };
     let verdict = verdict(&asked, &to, head, policy);
     match verdict {
-        Ok(why) => note(exchange, &why, None),
-        Err(refusal) if policy.observe() && refusal.by_policy => {
-            if let Some(why) = &refusal.why {
-                let reason = why.reason.as_deref().unwrap_or("no reason given");
-                note(
-                    exchange,
-                    why,
-                    Some(&format!("observe: would be denied: {}: {reason}", refusal.message)),
-                );
-            }
-        }
+        Ok(why) => note(&mut exchange.row, &why, why.reason.clone()),
+        Err(refusal) if policy.observe() && refusal.by_policy => note_observed(&mut exchange.row, &refusal),
         Err(refusal) => return Err(refusal),
     }
     check_upgrade(head)?;
     check_hops(head)
+}
+
+/// Observe mode: the row says what would have been, and keeps to the first that would.
+pub fn note_observed(row: &mut NetEvent, refusal: &Refusal) {
+    const WOULD: &str = "observe: would be denied: ";
+    let first = !row.reason.as_deref().is_some_and(|reason| reason.starts_with(WOULD));
+    if let Some(why) = refusal.why.as_ref().filter(|_| first) {
+        let reason = why.reason.as_deref().unwrap_or("no reason given");
+        note(row, why, Some(format!("{WOULD}{}: {reason}", refusal.message).into()));
+    }
 }
 
 fn verdict(
@@ -54,15 +57,11 @@ fn verdict(
 ) -> Result<Why, Box<Refusal>> {
     let overridden = head.fields.iter().any(|(name, _)| is_override(name));
     match policy.request(asked) {
-        (Allow::Allow, _) if overridden && policy.guards(&to.host, to.port).refuse_overrides() => {
-            let message = "a field that overrides method or URL, and this host has rules for them";
-            Err(Refusal::bad_request(400, message.into()))
-        }
-        (Allow::Allow, why) => Ok(why),
-        (Allow::Deny, why) if *why.rule == *AMBIGUOUS_PATH => {
-            let reason = why.reason.as_deref().unwrap_or("the path has two readings").to_owned();
-            Err(Refusal::bad_request(400, reason))
-        }
+        (Allow::Allow, why) => match overridden.then(|| policy.overridden(&to.host, to.port)).flatten() {
+            Some(why) => Err(Refusal::two_readings(why)),
+            None => Ok(why),
+        },
+        (Allow::Deny, why) if *why.rule == *AMBIGUOUS_PATH => Err(Refusal::two_readings(why)),
         (Allow::Deny, why) => {
             let what = format!("{} on {} is not allowed", head.method.as_str(), to.authority());
             Err(Refusal::denied(why, what))
@@ -70,10 +69,10 @@ fn verdict(
     }
 }
 
-fn note(exchange: &mut Exchange, why: &Why, reason: Option<&str>) {
-    exchange.row.rule = Some(why.rule.clone());
-    exchange.row.rule_layer = Some(why.layer.as_str());
-    exchange.row.reason = reason.map(Into::into).or_else(|| why.reason.clone());
+fn note(row: &mut NetEvent, why: &Why, reason: Option<Arc<str>>) {
+    row.rule = Some(why.rule.clone());
+    row.rule_layer = Some(why.layer.as_str());
+    row.reason = reason;
 }
 
 /// Whether a policy denies an exchange that is under way: asked after a reload.

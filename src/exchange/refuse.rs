@@ -49,6 +49,12 @@ impl Refusal {
         Box::new(Self { by_policy: true, why: Some(why), reply: Reply::KeepAlive, ..*plain })
     }
 
+    /// A request that could be read as another one than the host's rules judge: 400, by policy.
+    pub fn two_readings(why: Why) -> Box<Self> {
+        let plain = Self::bad_request(400, "the request can be read in two ways".into());
+        Box::new(Self { by_policy: true, why: Some(why), ..*plain })
+    }
+
     /// A request that HTTP forbids.
     pub fn bad_request(status: u16, message: String) -> Box<Self> {
         Self::new(status, Decision::Denied, Some(Phase::Head), message)

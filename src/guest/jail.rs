@@ -4,7 +4,8 @@
 //!  run      the proxy; this machine's network
 //!   `- outer   own network and mounts: everything local, redirected to the relay, which runs here. Root, or root of
 //!       |      a user namespace of its own
-//!       `- inner   own users, mounts and processes: no capability over outer's network, and outer's mounts are locked
+//!       `- inner   own users, mounts, processes and shared memory: no capability over outer's network, and outer's
+//!           |      mounts are locked
 //!           `- init   process 1: /proc, the user (an ordinary caller's own number takes one more user namespace, and so
 //!               |     does root, lest it take away what covers the kernel's settings), seccomp, the probe; then the
 //!               |     command's signals and orphans
@@ -47,6 +48,8 @@ pub struct Plan {
     pub state_dir: PathBuf,
     /// Other files of the proxy, hidden too: a ledger or a key elsewhere.
     pub hidden: Vec<PathBuf>,
+    /// Files that the command may read and not change: the policy and the configuration.
+    pub sealed: Vec<PathBuf>,
     /// The network namespace of the proxy, which must not be the command's.
     pub host_network: String,
     /// The command's soft limit of open files; the relay has the hard one.
@@ -162,7 +165,11 @@ pub fn leave_outer(plan: &Plan) -> Result<(), JailError> {
     limited.map_err(|error| JailError::of("the limit of open files", error))?;
     let mapper = users::Mapper::start(plan.caller.0 == 0)
         .map_err(|error| JailError::of("users cannot be mapped", error))?;
-    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
+    let own = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWIPC;
+    unshare(own)
         .map_err(|error| JailError::of("user namespaces are refused", error).help(NO_USER_NAMESPACES))?;
     mapper.finish().map_err(|error| JailError::of("users cannot be mapped", error))?;
     die_with_parent()
@@ -171,19 +178,17 @@ pub fn leave_outer(plan: &Plan) -> Result<(), JailError> {
 /// Init: the last preparations before the probe.
 pub fn settle(plan: &Plan) -> Result<(), JailError> {
     mounts::own_processes();
-    match &plan.user {
-        _ if plan.caller.0 != 0 => become_caller(plan.caller)?,
-        Some(user) if user.uid != 0 => {
-            mounts::protect_kernel()?;
+    if plan.caller.0 == 0 {
+        mounts::protect_kernel()?;
+        become_lesser_root()?;
+        if let Some(user) = &plan.user {
             users::become_user(user).map_err(|error| JailError::of(&user.name, error))?;
         }
-        _ => {
-            mounts::protect_kernel()?;
-            become_lesser_root()?;
-        }
+    } else {
+        become_caller(plan.caller)?;
     }
     die_with_parent()?;
-    calls::forbid_other_sockets().map_err(JailError::new)
+    calls::forbid_ways_out().map_err(JailError::new)
 }
 
 /// An ordinary caller was root of the namespaces so far; in one more they have their own number again.

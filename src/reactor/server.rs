@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use mio::Poll;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::{Listen, ListenAddress};
+use crate::limits::Limits;
 use crate::telemetry::Sink;
 
 use super::Reactor;
@@ -58,7 +60,7 @@ impl Bound {
 
     /// Starts the reactors.
     pub fn serve(self, reactors: usize, shared: Arc<Shared>, sink: impl Fn() -> Sink) -> io::Result<Server> {
-        raise_descriptor_limit();
+        let descriptors = raise_descriptor_limit();
         let names = self.names();
         let listeners = self.split(reactors)?;
         let mut postboxes = Vec::new();
@@ -67,8 +69,10 @@ impl Bound {
             let poll = Poll::new()?;
             let (postbox, mail) = mailbox(poll.registry())?;
             postboxes.push(postbox);
+            let mut world = shared.world();
+            fit(&mut world.limits, descriptors, reactors.max(1));
             let local = Local::new(Arc::clone(&shared), sink());
-            waiting.push(Reactor::new(index as u16, poll, own, mail, local)?);
+            waiting.push(Reactor::new(index as u16, poll, own, mail, local, world)?);
         }
         shared.introduce(postboxes);
         let threads = waiting.into_iter().enumerate().map(spawn).collect::<io::Result<_>>()?;
@@ -87,14 +91,30 @@ impl Bound {
     }
 }
 
-/// Takes as many descriptors as the system lets us have: two for each connection.
-fn raise_descriptor_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised = getrlimit(Resource::RLIMIT_NOFILE)
-        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-    if let Err(error) = raised {
-        log::warn!("cannot raise the limit of open files: {error}");
-    }
+/// Takes as many descriptors as the system lets us have, and says how many.
+fn raise_descriptor_limit() -> usize {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        Ok(hard)
+    });
+    raised.map_or_else(
+        |error| {
+            log::warn!("cannot raise the limit of open files: {error}");
+            getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| soft as usize)
+        },
+        |hard| hard as usize,
+    )
+}
+
+/// Descriptors that the ledger, the resolver, the listeners and the admin listener need.
+const RESERVED: usize = 32;
+
+/// Leaves what is reserved to whom it is for, so that whoever is in can be served at the limit (P25): of the rest two
+/// fifths are for guests, two for their origins, one for idle origin connections.
+fn fit(limits: &mut Limits, descriptors: usize, reactors: usize) {
+    let fifth = (descriptors.saturating_sub(RESERVED) / 5).max(1);
+    limits.connections = limits.connections.min(2 * fifth);
+    limits.pool_total = limits.pool_total.min(fifth / reactors);
 }
 
 fn spawn((index, reactor): (usize, Reactor)) -> io::Result<JoinHandle<io::Result<()>>> {
@@ -136,5 +156,27 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn p25_descriptors_are_left_for_origins_and_the_ledger() {
+        let fitted = |descriptors, reactors| {
+            let mut limits = Limits::default();
+            fit(&mut limits, descriptors, reactors);
+            (limits.connections, limits.pool_total)
+        };
+        assert_eq!(fitted(64, 2), (12, 3));
+        assert_eq!(fitted(1024, 4), (396, 49));
+        assert_eq!(fitted(1 << 20, 2), (65_536, 512));
+        assert_eq!(fitted(0, 1), (2, 1));
+        for descriptors in [64, 100, 1024, 4096] {
+            let (guests, idle) = fitted(descriptors, 4);
+            assert!(2 * guests + 4 * idle + RESERVED <= descriptors, "{descriptors}");
+        }
     }
 }

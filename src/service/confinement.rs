@@ -17,12 +17,17 @@ pub(super) fn confine(
     if settings.confine == Confine::Off {
         return Ok(None);
     }
-    query::keep_temporary_files(&settings.state_dir).map_err(failed)?;
-    let confinement = confine::confine(&files(settings, ports));
+    let files = files(settings, ports);
+    if let Some(beside) = places_of(&settings.telemetry.db).first()
+        && let Err(error) = query::keep_temporary_files(beside)
+    {
+        log::warn!("large sorts will fail: {}: {error}", beside.display());
+    }
+    let confinement = confine::confine(&files);
     if !confinement.is_whole() {
         let partly = format!("confined in part: {confinement}");
         if settings.confine == Confine::Require {
-            return Err(failed(format!("{partly}; boot with lsm=landlock,…, or set confine = \"auto\"")));
+            return Err(failed(format!("{partly}; set confine = \"auto\" to start all the same")));
         }
         notice(&partly);
     }

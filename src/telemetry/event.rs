@@ -203,6 +203,48 @@ pub struct NetEvent {
     pub websocket: Option<WebSocketFacts>,
 }
 
+impl NetEvent {
+    /// A row of which nothing is known but who asked where and when. Unless it is told otherwise, it has failed.
+    pub fn begin(exchange_id: u64, started_at: i64, listener: Arc<str>, client: Arc<Client>) -> Self {
+        Self {
+            exchange_id,
+            connection_id: 0,
+            started_at,
+            listener,
+            client,
+            scheme: "tcp",
+            protocol: None,
+            host: None,
+            port: None,
+            dialed: None,
+            method: None,
+            path: None,
+            query: None,
+            decision: Decision::Failed,
+            rule: None,
+            rule_layer: None,
+            reason: None,
+            fault_phase: None,
+            fault: None,
+            status: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            response_decoded: None,
+            request_headers: None,
+            response_headers: None,
+            request_body: None,
+            response_body: None,
+            tap: None,
+            dns_us: None,
+            connect_us: None,
+            tls_us: None,
+            first_byte_us: None,
+            total_us: 0,
+            websocket: None,
+        }
+    }
+}
+
 /// What a WebSocket did, counted at its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WebSocketFacts {

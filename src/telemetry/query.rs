@@ -9,7 +9,6 @@ mod filter;
 mod record;
 mod sums;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -49,6 +48,14 @@ pub struct Position {
 }
 
 impl Position {
+    /// The place before the row that ends here.
+    fn before(self) -> Self {
+        match self.minor {
+            0 => Self { major: self.major - 1, minor: i64::MAX },
+            minor => Self { minor: minor - 1, ..self },
+        }
+    }
+
     /// This place, or the start where the ledger ends before it: then it is another file than the one that the place
     /// was in, or nothing is left that was there.
     pub fn within(self, end: Self) -> Self {
@@ -153,7 +160,7 @@ impl Reader {
 
     /// Hands each row to `each` until that says false, and returns the place after the last one handed over.
     ///
-    /// Rows are streamed; only `newest` holds rows back, so many.
+    /// Rows are streamed: none is held back.
     pub fn rows(
         &self,
         source: Source,
@@ -161,10 +168,13 @@ impl Reader {
         range: Range,
         mut each: impl FnMut(&Record) -> bool,
     ) -> Result<Position> {
+        if range.newest == Some(0) {
+            return Ok(range.after.max(self.end(source)?));
+        }
         // One snapshot for both statements.
         let _snapshot = self.connection.unchecked_transaction()?;
         let (condition, values) = filter.condition(source)?;
-        let after = range.after.max(self.before_newest(source, &condition, &values, range)?);
+        let after = self.before_newest(source, &condition, &values, range)?.unwrap_or(range.after);
         let limit = range.limit.map_or(-1, |limit| limit as i64);
         let sql = format!(
             "{} WHERE {} AND {condition} ORDER BY {} LIMIT ?3",
@@ -174,46 +184,38 @@ impl Reader {
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let names = record::names(&statement);
-        let fixed = [after.major, after.minor, limit].map(Value::Integer);
-        let mut rows = statement.query(params_from_iter(fixed.into_iter().chain(values)))?;
-        let mut kept = VecDeque::new();
+        let mut rows = statement.query(params_from_iter(fixed(after, limit).chain(values)))?;
         let mut at = range.after;
         while let Some(row) = rows.next()? {
             at = Position { major: row.get(0)?, minor: row.get(1)? };
-            let record = Record::read(&names, row)?;
-            if let Some(newest) = range.newest {
-                kept.push_back(record);
-                kept.drain(..kept.len().saturating_sub(newest));
-            } else if !each(&record) {
-                return Ok(at);
+            if !each(&Record::read(&names, row)?) {
+                break;
             }
         }
-        let _ = kept.iter().all(each);
         Ok(at)
     }
 
-    /// A place before the newest rows, as near as their major number tells.
+    /// The place before the newest rows; none where there are not so many.
     fn before_newest(
         &self,
         source: Source,
         condition: &str,
         values: &[Value],
         range: Range,
-    ) -> Result<Position> {
-        let Some(newest) = range.newest else { return Ok(Position::default()) };
-        let major = source.major();
+    ) -> Result<Option<Position>> {
+        let Some(last) = range.newest.and_then(|newest| newest.checked_sub(1)) else { return Ok(None) };
+        let (major, minor) = (source.major(), source.minor());
         let sql = format!(
-            "SELECT {major} FROM {} WHERE {major} >= ?1 AND ?2 = ?2 AND {condition} ORDER BY {major} DESC LIMIT 1 OFFSET ?3",
-            source.tables()
+            "SELECT {major}, {minor} FROM {} WHERE {} AND {condition} ORDER BY {} LIMIT 1 OFFSET ?3",
+            source.tables(),
+            source.after(),
+            source.newest_first()
         );
-        let fixed = [range.after.major, 0, newest.saturating_sub(1) as i64].map(Value::Integer);
-        let values = fixed.into_iter().chain(values.iter().cloned());
-        let first: Option<i64> = self
-            .connection
-            .prepare_cached(&sql)?
-            .query_row(params_from_iter(values), |row| row.get(0))
-            .optional()?;
-        Ok(first.map_or_else(Position::default, |major| Position { major: major - 1, minor: i64::MAX }))
+        let values = fixed(range.after, last as i64).chain(values.iter().cloned());
+        let first = self.connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| {
+            Ok(Position { major: row.get(0)?, minor: row.get(1)? }.before())
+        });
+        Ok(first.optional()?)
     }
 
     /// The place after everything that is there now.
@@ -271,6 +273,11 @@ impl Reader {
         };
         copy().map_err(std::io::Error::other)
     }
+}
+
+/// The parameters before those of filters.
+fn fixed(place: Position, count: i64) -> impl Iterator<Item = Value> {
+    [place.major, place.minor, count].map(Value::Integer).into_iter()
 }
 
 /// Whether a moment begins with a date.
@@ -359,6 +366,22 @@ impl Source {
             Self::Tools => "t.call_id",
             Self::Errors => "u.error_id",
             Self::Dns => "d.dns_id",
+        }
+    }
+
+    /// What tells rows of the same major number apart.
+    fn minor(self) -> &'static str {
+        match self {
+            Self::Events => "e.exchange_id",
+            Self::Tools => "t.place",
+            Self::Calls | Self::Errors | Self::Dns => "0",
+        }
+    }
+
+    fn newest_first(self) -> String {
+        match self.minor() {
+            "0" => format!("{} DESC", self.major()),
+            minor => format!("{} DESC, {minor} DESC", self.major()),
         }
     }
 

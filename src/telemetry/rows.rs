@@ -48,7 +48,7 @@ const DNS: &str = "INSERT INTO dns_events (session_id, dns_id, at, client, proce
 const POLICY: &str = "INSERT INTO policies (session_id, at, digest) VALUES (?, ?, ?)";
 
 /// How many statements [`Rows`] keeps prepared.
-pub(super) const STATEMENTS: usize = 10;
+pub(super) const STATEMENTS: usize = 12;
 
 /// What is kept from batch to batch.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tollgate::limits::SECOND;
-use tollgate::telemetry::event::{BodyCopy, Client, Decision, Event, NetEvent};
+use tollgate::telemetry::event::{BodyCopy, Decision, Event, NetEvent};
 use tollgate::telemetry::{Ledger, LedgerOptions, SessionInfo, Sink};
 
 /// Where a test's ledger lies.
@@ -53,41 +53,19 @@ pub fn close(ledger: Ledger) -> tollgate::telemetry::Closed {
 
 pub fn net(id: u64) -> NetEvent {
     let host: Arc<str> = "api.example.com".into();
+    let (at, listener) = (1_795_000_000_000_000 + id as i64, "tcp://127.0.0.1:8080".into());
     NetEvent {
-        exchange_id: id,
         connection_id: 1,
-        started_at: 1_795_000_000_000_000 + id as i64,
-        listener: "tcp://127.0.0.1:8080".into(),
-        client: Arc::new(Client::default()),
         scheme: "https",
         protocol: Some("h1"),
         host: Some(host),
         port: Some(443),
-        dialed: None,
         method: Some(b"GET"[..].into()),
         path: Some(b"/"[..].into()),
-        query: None,
         decision: Decision::Allowed,
-        rule: None,
-        rule_layer: None,
-        reason: None,
-        fault_phase: None,
-        fault: None,
         status: Some(200),
-        request_bytes: 0,
-        response_bytes: 0,
-        response_decoded: None,
-        request_headers: None,
-        response_headers: None,
-        request_body: None,
-        response_body: None,
-        tap: None,
-        dns_us: None,
-        connect_us: None,
-        tls_us: None,
-        first_byte_us: None,
         total_us: 1,
-        websocket: None,
+        ..NetEvent::begin(id, at, listener, Arc::default())
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -32,6 +33,7 @@ pub struct Setup {
     environment: Vec<(&'static str, &'static str)>,
     first: String,
     more: String,
+    descriptors: Option<usize>,
 }
 
 /// A running proxy.
@@ -56,6 +58,7 @@ impl Default for Setup {
             environment: Vec::new(),
             first: String::new(),
             more: String::new(),
+            descriptors: None,
         }
     }
 }
@@ -112,6 +115,12 @@ impl Setup {
         self
     }
 
+    /// How many descriptors the proxy may have.
+    pub fn descriptors(mut self, limit: usize) -> Self {
+        self.descriptors = Some(limit);
+        self
+    }
+
     /// Starts the proxy and waits until it listens.
     pub fn start(self) -> Proxy {
         self.write_files();
@@ -142,7 +151,9 @@ impl Setup {
 
     fn spawn(&self) -> Child {
         let stderr = fs::File::create(self.path("stderr")).expect("a log file");
-        Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        let limit = self.descriptors.map_or(String::new(), |limit| format!("ulimit -n {limit}; "));
+        Command::new("sh")
+            .args(["-c", &format!("{limit}exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_tollgate")])
             .args(["serve", "--config"])
             .arg(self.path("tollgate.toml"))
             .envs(self.environment.iter().copied())
@@ -231,6 +242,14 @@ impl Proxy {
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
     }
 
+    /// Processor time that it has used.
+    pub fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a running process");
+        let fields = stat.rsplit_once(") ").expect("a name in brackets").1.split(' ');
+        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("ticks")).sum();
+        Duration::from_millis(ticks * 10) // USER_HZ is 100
+    }
+
     /// How many descriptors it holds.
     pub fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("a running process").count()
@@ -263,7 +282,8 @@ impl Proxy {
         eventually("the proxy ends", || self.child.try_wait().expect("a child"))
     }
 
-    fn pid(&self) -> Pid {
+    /// Its process.
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed())
     }
 }

@@ -1,5 +1,7 @@
 //! `tollgate policy learn`: the ledger's requests become a policy that allows them and nothing else.
 
+use std::net::SocketAddr;
+
 use super::{Failure, print};
 use crate::cli::reading::{Where, unreadable};
 use crate::config::learn::{Seen, SeenRequest, learn};
@@ -7,10 +9,10 @@ use crate::telemetry::query::{LearnRow, Reader};
 
 /// Print the smallest user.toml that would allow what the ledger saw go through
 ///
-/// Names exactly the hosts that were seen, never a wildcard; with --paths also the methods and paths, where many
+/// Names exactly the hosts that were reached, never a wildcard; with --paths also the methods and paths, where many
 /// siblings become one `*`. Each host, or each request with --paths, becomes a sample, so that the output passes
-/// `policy check` only while it allows what was seen. Requests that were refused are left out: run with
-/// mode = "observe" to see everything that is wanted.
+/// `policy check` only while it allows what was seen. Requests that were refused, or that no origin took, are left out:
+/// run with mode = "observe" to see everything that is wanted.
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
@@ -50,13 +52,16 @@ fn moment(reader: &Reader, text: &str) -> Result<i64, Failure> {
     })
 }
 
-/// What went through: requests, and TLS that was passed on unread. A connection that broke before it asked for
-/// anything shows nothing that a policy would have to allow.
+/// What reached an origin: requests, and TLS that was passed on unread. What broke before shows nothing that a policy
+/// would have to allow.
 fn seen(row: LearnRow) -> Option<Seen> {
     let request = match (row.method, row.path) {
-        (Some(method), Some(path)) if row.allowed > 0 => Some(SeenRequest { method, path }),
+        (Some(method), Some(path)) if row.reached > 0 => Some(SeenRequest { method, path }),
         _ if row.spliced > 0 => None,
         _ => return None,
     };
-    Some(Seen { host: row.host, port: row.port, request })
+    let resolved = row.resolved.as_deref().unwrap_or_default();
+    let addresses = resolved.split(',').filter_map(|text| text.parse().ok());
+    let addresses = addresses.map(|address: SocketAddr| address.ip()).collect();
+    Some(Seen { host: row.host, port: row.port, request, addresses })
 }

@@ -102,33 +102,40 @@ fn overruled_rules(draft: &Draft) -> Vec<String> {
 
 /// The first rule that an earlier one covers, with that one.
 fn first_shadowed(rules: &[&Rule]) -> Option<(usize, usize)> {
-    let mut earlier: HashMap<(HostPattern, String), Vec<usize>> = HashMap::new();
+    let mut earlier: HashMap<(HostPattern, Option<Vec<u8>>), Vec<usize>> = HashMap::new();
     for (later, rule) in rules.iter().enumerate() {
+        let leads = wider_leads(rule);
         let found = wider(&rule.host)
-            .flat_map(|host| wider_paths(rule).into_iter().map(move |path| (host.clone(), path)))
+            .flat_map(|host| leads.iter().map(move |lead| (host.clone(), lead.clone())))
             .filter_map(|key| earlier.get(&key))
             .flatten()
             .find(|&&index| rules[index].covers(rule));
         if let Some(&index) = found {
             return Some((later, index));
         }
-        let mut paths: Vec<&str> = rule.paths.iter().map(PathPattern::as_str).collect();
-        paths.resize(paths.len().max(1), "");
-        for path in paths {
-            earlier.entry((rule.host.clone(), path.to_owned())).or_default().push(later);
+        let own = rule.paths.iter().map(|path| leads_of(path).pop());
+        let no_path = rule.paths.is_empty().then_some(None);
+        for lead in own.chain(no_path) {
+            earlier.entry((rule.host.clone(), lead)).or_default().push(later);
         }
     }
     None
 }
 
-/// Patterns of which an earlier rule must have one, if it covers this one: no path at all (""), the first path
-/// itself, or a prefix of it with `/**`.
-fn wider_paths(rule: &Rule) -> Vec<String> {
-    let Some(first) = rule.paths.first().map(PathPattern::as_str) else {
-        return vec![String::new()];
-    };
-    let slashes = first.match_indices('/').map(|(at, _)| format!("{}/**", &first[..at]));
-    [String::new(), first.to_owned(), format!("{first}/**")].into_iter().chain(slashes).collect()
+/// What leads some path of every earlier rule that covers this one: no path at all, or literal segments that lead this
+/// rule's paths too. One of its paths is enough to tell; the one with the longest lead has the fewest company.
+fn wider_leads(rule: &Rule) -> Vec<Option<Vec<u8>>> {
+    let longest = rule.paths.iter().map(leads_of).max_by_key(Vec::len).unwrap_or_default();
+    [None].into_iter().chain(longest.into_iter().map(Some)).collect()
+}
+
+/// The literal segments before the first wildcard, none of them, one, and so on to all.
+fn leads_of(path: &PathPattern) -> Vec<Vec<u8>> {
+    let mut leads = vec![Vec::new()];
+    for segment in path.literal_prefix() {
+        leads.push([leads.last().map_or(&[][..], Vec::as_slice), b"/", segment].concat());
+    }
+    leads
 }
 
 fn index(list: &[Sourced<HostPattern>]) -> HashMap<&HostPattern, &Sourced<HostPattern>> {

@@ -148,12 +148,21 @@ pub fn protect_kernel() -> Result<(), JailError> {
     Ok(())
 }
 
+/// Lets the command read files and not change them: the rules that it is held to, for the next time.
+pub fn seal(files: &[PathBuf]) -> Result<(), JailError> {
+    for file in files.iter().filter_map(|file| file.canonicalize().ok()) {
+        read_only(&file).map_err(|error| JailError::of(&file.display().to_string(), error))?;
+    }
+    Ok(())
+}
+
 /// A read-only view of all that is mounted there and below.
 fn read_only(path: &Path) -> io::Result<()> {
     mount(Some(path), path, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)?;
     let mounted = fs::read_to_string("/proc/self/mounts")?;
-    let below = mounted.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
-    for place in below.filter(|place| place.starts_with(path)) {
+    let places = mounted.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new);
+    let below = places.filter(|place| place.starts_with(path) && *place != path);
+    for place in std::iter::once(path).chain(below) {
         let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | kept(place)?;
         mount(None::<&str>, place, None::<&str>, flags, None::<&str>)?;
     }
@@ -191,7 +200,7 @@ pub fn hide_disks() -> Result<(), JailError> {
     Ok(())
 }
 
-/// Character devices that lead to disks (SCSI generic, NVMe), to memory, or to other machines.
+/// Character devices that lead to disks (SCSI generic and `NVMe`), to memory, or to other machines.
 fn is_raw(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let numbered = |prefix: &str| {

@@ -40,8 +40,9 @@ impl Mapper {
             return Ok(Self::Alone);
         }
         let program = std::env::current_exe()?;
-        let target = std::process::id().to_string();
-        let child = Command::new(program).args(["jail", "map", &target]).stdin(Stdio::piped()).spawn()?;
+        // As /proc counts, which may be the view of an outer namespace: a container can forbid any other.
+        let target = fs::read_link("/proc/self")?;
+        let child = Command::new(program).args(["jail", "map"]).arg(target).stdin(Stdio::piped()).spawn()?;
         Ok(Self::Outside(child))
     }
 

@@ -55,17 +55,13 @@ impl PathPattern {
 
     /// Whether the pattern matches the whole path.
     pub fn matches(&self, path: Normal<'_>) -> bool {
-        path.raw != b"*" && matches(&self.segments, path.raw)
+        path.raw != b"*" && walk(&self.segments, path.raw, next, Segment::matches)
     }
 
-    /// Whether every path that `other` matches is matched by this pattern too, as far as that can be told cheaply:
-    /// equal patterns, and literal prefixes that end in `/**`.
+    /// Whether every path that `other` matches is matched by this pattern too, told segment by segment. What only
+    /// several segments together would show, as of `/*/**` and `/**/*`, is not told.
     pub fn covers(&self, other: &Self) -> bool {
-        let Some((Segment::Deep, prefix)) = self.segments.split_last() else {
-            return self.segments == other.segments;
-        };
-        let literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
-        self.segments == other.segments || prefix.iter().all(literal) && other.segments.starts_with(prefix)
+        walk(&self.segments, &other.segments[..], <[Segment]>::split_first, Segment::covers)
     }
 }
 
@@ -118,13 +114,19 @@ fn decode(text: &str) -> Box<[u8]> {
     escape::decoded(text.as_bytes()).collect()
 }
 
-/// Walks pattern and path together. `rest` begins with the slash before the next segment, or is empty at the end.
+/// Walks pattern and path together; `next` splits off the path's next segment, and `fits` compares one with the
+/// pattern's.
 ///
 /// On a mismatch only the latest `**` needs to try one segment further, so the work is bounded by the product of
 /// both lengths.
-fn matches(pattern: &[Segment], path: &[u8]) -> bool {
+fn walk<P: Copy, S>(
+    pattern: &[Segment],
+    path: P,
+    next: impl Fn(P) -> Option<(S, P)>,
+    fits: impl Fn(&Segment, S) -> bool,
+) -> bool {
     let (mut at, mut rest) = (0, path);
-    let mut deep: Option<(usize, &[u8])> = None;
+    let mut deep: Option<(usize, P)> = None;
     loop {
         match pattern.get(at) {
             Some(Segment::Deep) => {
@@ -134,13 +136,13 @@ fn matches(pattern: &[Segment], path: &[u8]) -> bool {
             }
             Some(wanted) => {
                 if let Some((sent, after)) = next(rest)
-                    && wanted.matches(sent)
+                    && fits(wanted, sent)
                 {
                     (at, rest) = (at + 1, after);
                     continue;
                 }
             }
-            None if rest.is_empty() => return true,
+            None if next(rest).is_none() => return true,
             None => {}
         }
         let Some((after_deep, (_, further))) = deep.and_then(|(at, rest)| Some((at, next(rest)?))) else {
@@ -151,7 +153,7 @@ fn matches(pattern: &[Segment], path: &[u8]) -> bool {
     }
 }
 
-/// The next segment and what follows it.
+/// The next segment and what follows it. `rest` begins with the slash before it, or is empty at the end.
 fn next(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     let below = rest.strip_prefix(b"/")?;
     Some(below.split_at(memchr::memchr(b'/', below).unwrap_or(below.len())))
@@ -164,6 +166,18 @@ impl Segment {
             Self::One => !sent.is_empty(),
             Self::Parts(parts) => glob(parts, sent),
             Self::Deep => true,
+        }
+    }
+
+    /// Whether whatever `other` matches is matched by this one too.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Deep, _) => true,
+            (_, Self::Deep) => false,
+            (Self::One, Self::Literal(literal)) => !literal.is_empty(),
+            (Self::One, _) => true,
+            (Self::Parts(parts), Self::Literal(literal)) => glob(parts, literal),
+            _ => self == other,
         }
     }
 }
@@ -278,17 +292,31 @@ mod tests {
     }
 
     #[test]
-    fn covering_is_told_for_equal_patterns_and_deep_prefixes() {
-        let covers = |a: &str, b: &str| {
-            PathPattern::parse(a).expect("a pattern").covers(&PathPattern::parse(b).expect("a pattern"))
-        };
-        assert!(covers("/a", "/a"));
-        assert!(covers("/**", "/a/*/b"));
-        assert!(covers("/a/**", "/a/b"));
-        assert!(covers("/a/**", "/a"));
-        assert!(!covers("/a/**", "/ab"));
-        assert!(!covers("/*/b", "/a/b"));
-        assert!(!covers("/a/b", "/a/**"));
+    fn covering_is_told_segment_by_segment() {
+        for (wide, narrow, expected) in [
+            ("/a", "/a", true),
+            ("/**", "/a/*/b", true),
+            ("/**", "/", true),
+            ("/a/**", "/a/b", true),
+            ("/a/**", "/a", true),
+            ("/a/**/z", "/a/**/z", true),
+            ("/a/**/z", "/a/b/*/z", true),
+            ("/**/z/**", "/a/z", true),
+            ("/*/b", "/a/b", true),
+            ("/x/*", "/x/y*", true),
+            ("/x/y*", "/x/yes", true),
+            ("/x/*.json", "/x/%C3%A9.json", true),
+            ("/a/**", "/ab", false),
+            ("/a/b", "/a/**", false),
+            ("/a/*", "/a/**", false),
+            ("/a/*", "/a/", false),
+            ("/a/*", "/a/b/c", false),
+            ("/a/b*", "/a/*", false),
+            ("/**/z", "/a/**", false),
+        ] {
+            let pattern = |text| PathPattern::parse(text).expect("a pattern");
+            assert_eq!(pattern(wide).covers(&pattern(narrow)), expected, "{wide} {narrow}");
+        }
     }
 
     /// The plainest reading of the grammar, to check the fast one against.
@@ -317,6 +345,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_a_covered_pattern_matches_is_matched(
+            wide in proptest::collection::vec("\\*\\*|\\*|[ab]\\*?", 1..4),
+            narrow in proptest::collection::vec("\\*\\*|\\*|[ab]\\*?[ab]?", 1..5),
+            path in proptest::collection::vec("[ab]{1,2}", 1..6),
+        ) {
+            let [wide, narrow] = [wide, narrow].map(|all| PathPattern::parse(&format!("/{}", all.join("/"))));
+            if let (Ok(wide), Ok(narrow)) = (wide, narrow) {
+                let path = format!("/{}", path.join("/"));
+                let path = Normal::parse(path.as_bytes()).expect("plain segments");
+                prop_assert!(!wide.covers(&narrow) || !narrow.matches(path) || wide.matches(path));
+            }
+        }
+
         #[test]
         fn the_walk_equals_the_naive_one(
             pattern in proptest::collection::vec("\\*\\*|[ab]{0,2}\\*?[ab]{0,2}", 1..6),

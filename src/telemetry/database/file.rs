@@ -82,10 +82,11 @@ impl Watch {
         self.database.read_exact_at(&mut head, 0).is_ok() && head == *DATABASE_MAGIC
     }
 
+    /// A log that cannot be opened now (no descriptor is left) is not looked at: that says nothing about it.
     fn is_log(&self) -> bool {
         let mut head = [0; 4];
-        File::open(&self.log_path).and_then(|mut log| log.read_exact(&mut head)).is_ok()
-            && u32::from_be_bytes(head) & !1 == LOG_MAGIC
+        let Ok(mut log) = File::open(&self.log_path) else { return true };
+        log.read_exact(&mut head).is_ok() && u32::from_be_bytes(head) & !1 == LOG_MAGIC
     }
 }
 

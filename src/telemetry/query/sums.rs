@@ -136,12 +136,12 @@ pub struct LearnRow {
     pub method: Option<String>,
     /// The path, without its query.
     pub path: Option<String>,
-    /// Requests that went through.
-    pub allowed: i64,
-    /// Requests that policy refused.
-    pub denied: i64,
-    /// Connections whose TLS was passed through.
+    /// Requests and connections that reached an origin.
+    pub reached: i64,
+    /// Those of them that were passed through unread.
     pub spliced: i64,
+    /// Addresses that they reached by our own look-up, `IP:PORT` each, with commas between.
+    pub resolved: Option<String>,
 }
 
 impl UsageReport {
@@ -220,8 +220,9 @@ impl Reader {
     /// Every kind of request that was seen, with counts, by host, path and method.
     pub fn learn_rows(&self, since: Option<i64>, session: Option<&str>) -> Result<Vec<LearnRow>> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT host, port, method, path, sum(decision <> 'denied'), sum(decision = 'denied'), \
-             sum(decision = 'spliced') FROM net_events \
+            "SELECT host, port, method, path, sum(decision <> 'denied' AND dialed IS NOT NULL), \
+             sum(decision = 'spliced' AND dialed IS NOT NULL), \
+             group_concat(DISTINCT CASE WHEN dns_us IS NOT NULL THEN dialed END) FROM net_events \
              WHERE host IS NOT NULL AND port IS NOT NULL AND started_at >= coalesce(?1, started_at) \
              AND session_id = coalesce(?2, session_id) GROUP BY 1, 2, 4, 3 ORDER BY 1, 2, 4, 3",
         )?;
@@ -231,9 +232,9 @@ impl Reader {
                 port: row.get(1)?,
                 method: row.get(2)?,
                 path: row.get(3)?,
-                allowed: row.get(4)?,
-                denied: row.get(5)?,
-                spliced: row.get(6)?,
+                reached: row.get(4)?,
+                spliced: row.get(5)?,
+                resolved: row.get(6)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

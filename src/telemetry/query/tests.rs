@@ -40,41 +40,20 @@ fn wait(sink: &Sink, rows: u64) {
 fn net(sink: &Sink, host: &str, decision: Decision, status: Option<u16>, second: i64) {
     let client =
         Client { process_name: Some("node".into()), process_id: Some(second as u32), ..Client::default() };
+    let (at, listener) = (second * 1_000_000, "tcp://127.0.0.1:8080".into());
     let event = NetEvent {
-        exchange_id: sink.next_exchange_id(),
         connection_id: 1,
-        started_at: second * 1_000_000,
-        listener: "tcp://127.0.0.1:8080".into(),
-        client: Arc::new(client),
         scheme: "https",
         protocol: Some("h1"),
         host: Some(host.into()),
         port: Some(443),
-        dialed: None,
+        dialed: (decision != Decision::Denied).then(|| ([203, 0, 113, 7], 443).into()),
         method: Some(b"POST"[..].into()),
         path: Some(b"/v1/messages"[..].into()),
-        query: None,
         decision,
-        rule: None,
-        rule_layer: None,
-        reason: None,
-        fault_phase: None,
-        fault: None,
         status,
-        request_bytes: 0,
-        response_bytes: 0,
-        response_decoded: None,
-        request_headers: None,
-        response_headers: None,
-        request_body: None,
-        response_body: None,
-        tap: None,
-        dns_us: None,
-        connect_us: None,
-        tls_us: None,
-        first_byte_us: None,
         total_us: 1,
-        websocket: None,
+        ..NetEvent::begin(sink.next_exchange_id(), at, listener, Arc::new(client))
     };
     sink.try_send(Event::Net(Box::new(event))).expect("room");
 }
@@ -169,6 +148,29 @@ fn a_position_loses_nothing_and_repeats_nothing() {
     assert_eq!(hosts(&reader, &all, Range { after: at, ..Range::default() }), ["late.example.com"]);
     let newest = Range { newest: Some(2), ..Range::default() };
     assert_eq!(hosts(&reader, &all, newest), ["api.example.com", "late.example.com"]);
+    for count in 0..6 {
+        for source in [Source::Events, Source::Calls, Source::Tools, Source::Errors, Source::Dns] {
+            let rows = |range| {
+                let mut ids = Vec::new();
+                let each = |record: &Record| {
+                    ids.push(record.to_json());
+                    true
+                };
+                let at = reader.rows(source, &all, range, each).expect("read");
+                (ids, at)
+            };
+            let (all, _) = rows(Range::default());
+            let (newest, at) = rows(Range { newest: Some(count), ..Range::default() });
+            assert_eq!(newest, all[all.len().saturating_sub(count)..], "{source:?} {count}");
+            if !all.is_empty() {
+                assert_eq!(
+                    rows(Range { after: at, ..Range::default() }).0,
+                    [""; 0],
+                    "nothing is behind the newest"
+                );
+            }
+        }
+    }
     assert!(reader.end(Source::Events).expect("read") >= at);
     ledger.close(SECOND);
 }
@@ -241,7 +243,7 @@ fn sessions_and_kinds_of_requests_are_counted() {
     assert_eq!(sessions.len(), 1);
     assert_eq!((sessions[0].requests, sessions[0].denied, sessions[0].totals.calls), (3, 1, 3));
     let learnt = reader.learn_rows(None, None).expect("read");
-    assert_eq!(learnt.iter().map(|row| row.allowed).sum::<i64>(), 2);
+    assert_eq!(learnt.iter().map(|row| row.reached).sum::<i64>(), 2);
     assert_eq!(reader.learn_rows(Some(3_000_000), None).expect("read").len(), 1);
     ledger.close(SECOND);
 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::wire::body::Framing;
-use relay::{Guest, Origin, REQUEST_LIMITS};
+use relay::{Guest, Origin, REQUEST_LIMITS, Relay};
 use table::{Case, Outcome};
 
 fn requests() -> Vec<Case> {

@@ -57,55 +57,59 @@ impl Message {
     }
 }
 
-/// The guest's side.
+/// What is under way on either side.
 #[derive(Default)]
-pub struct Guest {
+pub struct Reading {
     buffer: Vec<u8>,
     scan: HeadScan,
-    head: RequestHead,
     message: Option<Message>,
     outcomes: Vec<Outcome>,
+    /// Nothing more is read: it was refused, or the final response has ended.
     over: bool,
 }
 
-impl Guest {
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-        while !self.over && self.turn() {}
-    }
-
-    pub fn end(mut self) -> Vec<Outcome> {
-        let begun = self.message.is_some() || !self.buffer.is_empty() || self.outcomes.is_empty();
-        if !self.over && begun {
-            self.outcomes.push(Outcome::word("incomplete"));
-        }
-        self.outcomes
-    }
-
+impl Reading {
     fn stop(&mut self, word: String) -> bool {
         self.outcomes.push(Outcome::word(word));
         self.over = true;
         false
     }
+}
 
-    fn turn(&mut self) -> bool {
-        if self.message.is_some() { self.read_body() } else { self.read_head() }
-    }
+/// Either side.
+pub trait Relay {
+    fn reading(&mut self) -> &mut Reading;
+    fn read_head(&mut self) -> bool;
+    fn read_body(&mut self) -> bool;
 
-    fn read_head(&mut self) -> bool {
-        let parsed = self.scan.find(&self.buffer, &REQUEST_LIMITS).and_then(|found| {
-            let Some(len) = found else { return Ok(None) };
-            parse_request(&self.buffer[..len], &mut self.head, &REQUEST_LIMITS).map(|()| found)
-        });
-        match parsed {
-            Ok(None) => false,
-            Ok(Some(len)) => {
-                self.buffer.drain(..len);
-                self.scan.reset();
-                self.decide()
+    fn feed(&mut self, bytes: &[u8]) {
+        self.reading().buffer.extend_from_slice(bytes);
+        loop {
+            let reading = self.reading();
+            let (over, inside) = (reading.over, reading.message.is_some());
+            if over || !(if inside { self.read_body() } else { self.read_head() }) {
+                break;
             }
-            Err(error) => self.stop(format!("refused {} {error}", error.status())),
         }
+    }
+}
+
+/// The guest's side.
+#[derive(Default)]
+pub struct Guest {
+    reading: Reading,
+    head: RequestHead,
+}
+
+impl Guest {
+    pub fn end(mut self) -> Vec<Outcome> {
+        let begun = self.reading.message.is_some()
+            || !self.reading.buffer.is_empty()
+            || self.reading.outcomes.is_empty();
+        if !self.reading.over && begun {
+            self.reading.outcomes.push(Outcome::word("incomplete"));
+        }
+        self.reading.outcomes
     }
 
     fn decide(&mut self) -> bool {
@@ -113,32 +117,54 @@ impl Guest {
         let persist = match head.upgrade {
             None => Persist::Implied,
             Some(Upgrade::WebSocket) => Persist::WebSocket,
-            Some(Upgrade::H2c) => return self.stop("handed upgrade h2c".into()),
-            Some(Upgrade::Other) => return self.stop("handed upgrade other".into()),
+            Some(Upgrade::H2c) => return self.reading.stop("handed upgrade h2c".into()),
+            Some(Upgrade::Other) => return self.reading.stop("handed upgrade other".into()),
         };
-        let Some(host) = head.host() else { return self.stop("handed no host".into()) };
+        let Some(host) = head.host() else { return self.reading.stop("handed no host".into()) };
         if head.form == Form::Authority {
             let word = format!("handed CONNECT {}", String::from_utf8_lossy(host));
-            return self.stop(word);
+            return self.reading.stop(word);
         }
         let authority = &host.to_ascii_lowercase();
         let mut out = Vec::new();
         write_request(head, &RequestPlan { authority, framing: head.framing, persist, edits: &[] }, &mut out);
-        self.message = Some(Message::new(out, head.framing, head.framing));
+        self.reading.message = Some(Message::new(out, head.framing, head.framing));
         true
+    }
+}
+
+impl Relay for Guest {
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    fn read_head(&mut self) -> bool {
+        let parsed = self.reading.scan.find(&self.reading.buffer, &REQUEST_LIMITS).and_then(|found| {
+            let Some(len) = found else { return Ok(None) };
+            parse_request(&self.reading.buffer[..len], &mut self.head, &REQUEST_LIMITS).map(|()| found)
+        });
+        match parsed {
+            Ok(None) => false,
+            Ok(Some(len)) => {
+                self.reading.buffer.drain(..len);
+                self.reading.scan.reset();
+                self.decide()
+            }
+            Err(error) => self.reading.stop(format!("refused {} {error}", error.status())),
+        }
     }
 
     fn read_body(&mut self) -> bool {
-        let message = self.message.as_mut().expect("a message is under way");
-        match message.take(&mut self.buffer) {
+        let message = self.reading.message.as_mut().expect("a message is under way");
+        match message.take(&mut self.reading.buffer) {
             Ok(true) => {
-                self.outcomes.push(Outcome::Forwarded(message.bytes()));
-                self.message = None;
-                self.over = !self.head.keep_alive();
+                self.reading.outcomes.push(Outcome::Forwarded(message.bytes()));
+                self.reading.message = None;
+                self.reading.over = !self.head.keep_alive();
                 true
             }
             Ok(false) => false,
-            Err(error) => self.stop(format!("refused {} {}", error.status(), error.as_str())),
+            Err(error) => self.reading.stop(format!("refused {} {}", error.status(), error.as_str())),
         }
     }
 }
@@ -146,13 +172,8 @@ impl Guest {
 /// The origin's side.
 pub struct Origin {
     method: Method,
-    buffer: Vec<u8>,
-    scan: HeadScan,
+    reading: Reading,
     head: ResponseHead,
-    message: Option<Message>,
-    outcomes: Vec<Outcome>,
-    /// The final response has ended, well or not.
-    over: bool,
     complete: bool,
 }
 
@@ -160,61 +181,25 @@ impl Origin {
     pub fn new(method: &str) -> Self {
         Self {
             method: Method::parse(method.as_bytes()).expect("a method"),
-            buffer: Vec::new(),
-            scan: HeadScan::for_response(),
+            reading: Reading { scan: HeadScan::for_response(), ..Reading::default() },
             head: ResponseHead::default(),
-            message: None,
-            outcomes: Vec::new(),
-            over: false,
             complete: false,
         }
     }
 
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
-        while !self.over && self.turn() {}
-    }
-
     pub fn end(mut self) -> Vec<Outcome> {
-        if let Some(mut message) = self.message.take() {
+        if let Some(mut message) = self.reading.message.take() {
             match message.decoder.eof() {
                 Ok(()) => self.finish(&message),
                 Err(error) => self.abort(&message, error.as_str()),
             }
-        } else if !self.over {
-            self.outcomes.push(Outcome::word("aborted no head"));
+        } else if !self.reading.over {
+            self.reading.outcomes.push(Outcome::word("aborted no head"));
         }
-        if self.complete && !self.buffer.is_empty() {
-            self.outcomes.push(Outcome::word(format!("excess {}", self.buffer.len())));
+        if self.complete && !self.reading.buffer.is_empty() {
+            self.reading.outcomes.push(Outcome::word(format!("excess {}", self.reading.buffer.len())));
         }
-        self.outcomes
-    }
-
-    fn stop(&mut self, word: String) -> bool {
-        self.outcomes.push(Outcome::word(word));
-        self.over = true;
-        false
-    }
-
-    fn turn(&mut self) -> bool {
-        if self.message.is_some() { self.read_body() } else { self.read_head() }
-    }
-
-    fn read_head(&mut self) -> bool {
-        let parsed = self.scan.find(&self.buffer, &RESPONSE_LIMITS).and_then(|found| {
-            let Some(len) = found else { return Ok(None) };
-            parse_response(&self.buffer[..len], &self.method, &mut self.head, &RESPONSE_LIMITS)
-                .map(|()| found)
-        });
-        match parsed {
-            Ok(None) => false,
-            Ok(Some(len)) => {
-                self.buffer.drain(..len);
-                self.scan.reset();
-                self.decide()
-            }
-            Err(error) => self.stop(format!("refused {error}")),
-        }
+        self.reading.outcomes
     }
 
     fn decide(&mut self) -> bool {
@@ -225,39 +210,62 @@ impl Origin {
                 Some(Upgrade::Other) => "other",
                 None => "none",
             };
-            return self.stop(format!("handed upgrade {what}"));
+            return self.reading.stop(format!("handed upgrade {what}"));
         }
         let framing = if self.head.framing == Framing::Close { Framing::Chunked } else { self.head.framing };
         let mut out = Vec::new();
         let plan = ResponsePlan { framing, persist: Persist::Implied, edits: &[] };
         write_response(&self.head, &plan, &mut out);
         if self.head.is_interim() {
-            self.outcomes.extend([Outcome::Forwarded(out), Outcome::word("interim")]);
+            self.reading.outcomes.extend([Outcome::Forwarded(out), Outcome::word("interim")]);
         } else {
-            self.message = Some(Message::new(out, self.head.framing, framing));
+            self.reading.message = Some(Message::new(out, self.head.framing, framing));
         }
         true
     }
 
-    fn read_body(&mut self) -> bool {
-        let mut message = self.message.take().expect("a message is under way");
-        match message.take(&mut self.buffer) {
-            Ok(true) => self.finish(&message),
-            Ok(false) => self.message = Some(message),
-            Err(error) => self.abort(&message, error.as_str()),
-        }
-        false
-    }
-
     fn finish(&mut self, message: &Message) {
-        self.outcomes.push(Outcome::Forwarded(message.bytes()));
-        self.outcomes.push(Outcome::word(if self.head.keep_alive { "reusable" } else { "closing" }));
-        (self.over, self.complete) = (true, true);
+        self.reading.outcomes.push(Outcome::Forwarded(message.bytes()));
+        self.reading.outcomes.push(Outcome::word(if self.head.keep_alive { "reusable" } else { "closing" }));
+        (self.reading.over, self.complete) = (true, true);
     }
 
     fn abort(&mut self, message: &Message, why: &str) {
-        self.outcomes.push(Outcome::Forwarded(message.bytes()));
-        self.outcomes.push(Outcome::word(format!("aborted {why}")));
-        self.over = true;
+        self.reading.outcomes.push(Outcome::Forwarded(message.bytes()));
+        self.reading.outcomes.push(Outcome::word(format!("aborted {why}")));
+        self.reading.over = true;
+    }
+}
+
+impl Relay for Origin {
+    fn reading(&mut self) -> &mut Reading {
+        &mut self.reading
+    }
+
+    fn read_head(&mut self) -> bool {
+        let parsed = self.reading.scan.find(&self.reading.buffer, &RESPONSE_LIMITS).and_then(|found| {
+            let Some(len) = found else { return Ok(None) };
+            parse_response(&self.reading.buffer[..len], &self.method, &mut self.head, &RESPONSE_LIMITS)
+                .map(|()| found)
+        });
+        match parsed {
+            Ok(None) => false,
+            Ok(Some(len)) => {
+                self.reading.buffer.drain(..len);
+                self.reading.scan.reset();
+                self.decide()
+            }
+            Err(error) => self.reading.stop(format!("refused {error}")),
+        }
+    }
+
+    fn read_body(&mut self) -> bool {
+        let mut message = self.reading.message.take().expect("a message is under way");
+        match message.take(&mut self.reading.buffer) {
+            Ok(true) => self.finish(&message),
+            Ok(false) => self.reading.message = Some(message),
+            Err(error) => self.abort(&message, error.as_str()),
+        }
+        false
     }
 }

@@ -1,0 +1,111 @@
+"""What `scripts/readers` needs beside a shell: `fill LEDGER N` puts rows of an earlier session into a ledger, `read DIR
+TOLLGATE SECONDS` asks everything that can be read, once a second."""
+
+import http.client
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+
+def fill(path, count):
+    ledger = sqlite3.connect(path)
+    ledger.execute("PRAGMA foreign_keys = OFF")
+    (first,) = ledger.execute("SELECT coalesce(max(end_id), 1) + 1 FROM id_blocks").fetchone()
+    now = int(time.time() * 1e6) - 3_600_000_000
+    ledger.execute("INSERT INTO sessions VALUES ('00000000-before', 'before', NULL, ?, ?, '0', '')", (now, now))
+    ledger.execute("INSERT INTO id_blocks VALUES (?, ?, '00000000-before')", (first, first + count))
+    rows = range(count)
+    headers = '[["content-type","application/json"],["user-agent","tool/1"],["authorization","hmac:0123456789abcdef"]]'
+    ledger.executemany(
+        "INSERT INTO net_events (exchange_id, session_id, connection_id, started_at, listener, process_name, scheme, "
+        "host, port, method, path, decision, status, request_headers, response_headers, total_us) VALUES "
+        "(?, '00000000-before', 1, ?, 'tcp://127.0.0.1:8080', ?, 'https', ?, 443, 'POST', '/v1/messages', 'allowed', "
+        "200, ?, ?, 900)",
+        ((first + n, now + n * 30_000, f"tool{n % 5}", f"api{n % 7}.test", headers, headers) for n in rows),
+    )
+    ledger.executemany(
+        "INSERT INTO model_calls (exchange_id, session_id, started_at, provider, api, model_requested, model, stream, "
+        "input_tokens, cache_read_tokens, output_tokens, usage, usage_state, cost_pico_usd, first_token_us, total_us) "
+        "VALUES (?, '00000000-before', ?, 'anthropic', 'anthropic.messages', ?, ?, 1, 1200, 1000, 34, "
+        "'{\"input_tokens\":200}', 'final', 123456789, 4000, 900000)",
+        ((first + n, now + n * 30_000, f"model-{n % 9}", f"model-{n % 9}") for n in rows),
+    )
+    for n in range(0, count, 1000):
+        last = first + min(n + 999, count - 1)
+        ledger.execute("INSERT INTO commits (at, net_events) VALUES (?, ?)", (now, f"[[{first + n},{last}]]"))
+    ledger.commit()
+
+
+ENDPOINTS = (
+    ["/healthz", "/readyz", "/metrics", "/v1/policy", "/"]
+    + [f"/v1/{rows}?{part}" for rows in ("events", "calls", "errors") for part in ("limit=100", "newest=100")]
+    + [f"/v1/usage?group_by={by}" for by in ("model", "provider", "host", "process", "day", "session")]
+    + ["/v1/usage?since=24h", "/v1/usage?session=current"]
+)
+COMMANDS = [
+    ["log", "-n", "20"], ["log", "calls", "-n", "20"], ["log", "tools", "-n", "20"], ["log", "errors", "-n", "20"],
+    ["log", "dns", "-n", "20"], ["usage"], ["sessions"], ["top"], ["export", "jsonl", "--since", "1s"],
+]
+
+
+class Local(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost")
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+def read(directory, tollgate, seconds):
+    end = time.monotonic() + seconds
+    asked = {"endpoints": 0, "commands": 0}
+    database = ["--db", f"{directory}/state/ledger.db"]
+
+    def endpoints():
+        while time.monotonic() < end:
+            due = time.monotonic() + 1
+            connection = Local(f"{directory}/admin.sock")
+            for path in ENDPOINTS:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status == 200, (path, answer.status)
+                asked["endpoints"] += 1
+            connection.close()
+            time.sleep(max(0, due - time.monotonic()))
+
+    def commands():
+        while time.monotonic() < end:
+            due = time.monotonic() + 1
+            for words in COMMANDS:
+                subprocess.run([tollgate, *words, *database], stdout=subprocess.DEVNULL, check=True)
+                asked["commands"] += 1
+            time.sleep(max(0, due - time.monotonic()))
+
+    def follow():
+        connection = Local(f"{directory}/admin.sock")
+        connection.request("GET", "/v1/events?follow=1&newest=50")
+        answer = connection.getresponse()
+        while time.monotonic() < end:
+            answer.readline()
+
+    log = subprocess.Popen([tollgate, "log", "--follow", "--json", "-n", "1", *database], stdout=subprocess.DEVNULL)
+    threads = [threading.Thread(target=work, daemon=True) for work in (endpoints, commands, follow)]
+    for thread in threads:
+        thread.start()
+    for thread in threads[:2]:  # the follower waits for a row that may not come
+        thread.join()
+    log.terminate()
+    print(f"{asked['endpoints']} answers of endpoints and {asked['commands']} commands in {seconds} s")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "fill":
+        fill(sys.argv[2], int(sys.argv[3]))
+    else:
+        read(sys.argv[2], sys.argv[3], int(sys.argv[4]))
