@@ -220,8 +220,13 @@ impl Reader {
 
     /// The place after everything that is there now.
     pub fn end(&self, source: Source) -> Result<Position> {
-        let sql = format!("SELECT max({}) FROM {}", source.major(), source.tables());
-        let sql = if source == Source::Events { "SELECT max(commit_id) FROM commits" } else { &sql };
+        // One table each, so that SQLite looks at its last row only; tools come with their call.
+        let sql = match source {
+            Source::Events => "SELECT max(commit_id) FROM commits",
+            Source::Calls | Source::Tools => "SELECT max(call_id) FROM model_calls",
+            Source::Errors => "SELECT max(error_id) FROM upstream_errors",
+            Source::Dns => "SELECT max(dns_id) FROM dns_events",
+        };
         let major: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0))?;
         Ok(Position { major: major.unwrap_or(0), minor: i64::MAX })
     }
