@@ -205,10 +205,11 @@ impl Reader {
     ) -> Result<Option<Position>> {
         let Some(last) = range.newest.and_then(|newest| newest.checked_sub(1)) else { return Ok(None) };
         let (major, minor) = (source.major(), source.minor());
+        let rows = format!("FROM {} WHERE {} AND {condition}", source.tables(), source.after());
+        // In the order of the major number alone rows are found from the last; only what is left is sorted.
         let sql = format!(
-            "SELECT {major}, {minor} FROM {} WHERE {} AND {condition} ORDER BY {} LIMIT 1 OFFSET ?3",
-            source.tables(),
-            source.after(),
+            "SELECT {major}, {minor} {rows} AND {major} >= \
+             (SELECT {major} {rows} ORDER BY {major} DESC LIMIT 1 OFFSET ?3) ORDER BY {} LIMIT 1 OFFSET ?3",
             source.newest_first()
         );
         let values = fixed(range.after, last as i64).chain(values.iter().cloned());
