@@ -13,9 +13,7 @@ use rusqlite::Connection;
 use tollgate::limits::SECOND;
 use tollgate::model::usage::{Call, ToolCall, ToolResult};
 use tollgate::telemetry::event::{CallEvent, Event, HeadCopy};
-use tollgate::telemetry::{
-    Full, Health, Ledger, LedgerError, OnCorrupt, OnFailure, Retention, Sink, Trouble,
-};
+use tollgate::telemetry::{Full, Health, Ledger, LedgerError, OnCorrupt, OnFailure, Retention, Trouble};
 
 const COUNT: &str = "SELECT count(*) FROM net_events";
 
