@@ -103,6 +103,8 @@ fn rules_about_who_asks_hold_on_the_listener_that_knows_and_policy_why_agrees() 
         if let Guest(process, uid) = asker {
             assert_eq!((row.text("process_name"), row.int("user_id")), (*process, uid.map(i64::from)));
             assert_eq!(row.text("listener"), Some(&*believing));
+            assert_eq!(row.text("original"), Some("203.0.113.7:80"), "recorded, and not followed (P7)");
+            assert_ne!(row.text("dialed"), Some("203.0.113.7:80"));
         }
     }
 }

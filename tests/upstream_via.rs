@@ -66,9 +66,10 @@ fn serve(mut guest: impl Read + Write, log: &Mutex<Vec<String>>, world: &World) 
         }
     }
     let head = String::from_utf8_lossy(&head).into_owned();
-    let answer: &[u8] = match head.contains(BASIC) {
-        true => b"HTTP/1.1 200 Connection established\r\nVia: 1.1 corporate\r\n\r\n",
-        false => b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+    let answer: &[u8] = if head.contains(BASIC) {
+        b"HTTP/1.1 200 Connection established\r\nVia: 1.1 corporate\r\n\r\n"
+    } else {
+        b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
     };
     let port = head.split(' ').nth(1).and_then(|to| to.rsplit(':').next()?.parse::<u16>().ok());
     log.lock().expect("no panic elsewhere").push(head);
@@ -134,9 +135,10 @@ fn everything_goes_through_the_corporate_proxy_with_its_credentials() {
         let port = corporate.address.port();
         let url = if tls { format!("https://localhost:{port}") } else { format!("http://127.0.0.1:{port}") };
         let from_environment = format!("via = \"{url}\"\nvia_auth_env = \"CORPORATE\"");
-        let setup = match tls {
-            false => via(setup, &url, ""),
-            true => setup.upstream(&from_environment).env("CORPORATE", CREDENTIALS),
+        let setup = if tls {
+            setup.upstream(&from_environment).env("CORPORATE", CREDENTIALS)
+        } else {
+            via(setup, &url, "")
         };
         let proxy = setup.start();
 

@@ -1,7 +1,7 @@
 //! `/v1/usage`: sums over all calls cost in proportion to the ledger, so what polls them must not cost a busy proxy more
 //! than a set share of one core, whatever the ledger holds.
 //!
-//! An answer is kept and given again while nothing was written since. Where sums take long, it is also given again while
+//! An answer is kept and given again while no call was written since. Where sums take long, it is also given again while
 //! computing all that are asked for anew would take more than [`SHARE`]; the field `age` says how old it is, in seconds.
 
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +10,15 @@ use super::State;
 use super::http::{JSON, Response};
 use super::query::{Params, unreadable};
 use crate::limits::{Micros, SECOND};
-use crate::telemetry::query::Group;
+use crate::telemetry::query::{Group, Position, Reader, Source};
 use crate::telemetry::text::printable_json;
 
 /// Sums may take one part in so many of the time.
-const SHARE: Micros = 33;
-/// Sums that take no longer than this are computed whenever they are asked for and rows were written.
+const SHARE: Micros = 50;
+/// Sums that take no longer than this are computed whenever they are asked for and calls were written.
 const QUICK: Micros = 5_000;
-/// How long an answer holds while this process wrote nothing: another one may write to the same file.
-const QUIET: Micros = SECOND;
+/// How long an answer holds while no call is written: the host of one may become known later, and old ones are forgotten.
+const QUIET: Micros = 5 * SECOND;
 /// Different questions whose answers are kept.
 const KEPT: usize = 32;
 
@@ -33,16 +33,16 @@ struct Sum {
     /// When it was computed, and how long that took.
     at: Micros,
     took: Micros,
-    /// Rows that this process had written by then.
-    written: u64,
+    /// The place behind the calls that it is of.
+    end: Position,
 }
 
 impl Sum {
     /// Whether it can be given at `now`, where so many questions are asked.
-    fn holds(&self, now: Micros, written: u64, questions: usize) -> bool {
+    fn holds(&self, now: Micros, end: Position, questions: usize) -> bool {
         let age = now.saturating_sub(self.at);
-        let fresh = self.written == written && age < QUIET;
-        fresh || (self.took > QUICK && age < self.took * SHARE * questions as Micros)
+        let unchanged = self.end == end && age < QUIET;
+        unchanged || (self.took > QUICK && age < self.took * SHARE * questions as Micros)
     }
 }
 
@@ -50,21 +50,23 @@ impl Sums {
     /// Answers a request for sums.
     pub(super) fn answer(&self, state: &State, params: Params) -> Result<Response, Response> {
         let question = params.to_string();
-        let (now, written) = (state.shared.now().mono, state.sink().written());
-        if let Some(sum) = self.kept(&question, now, written) {
+        let reader = state.reader().map_err(|error| unreadable(&error))?;
+        let end = reader.end(Source::Calls).map_err(|error| unreadable(&error))?;
+        let now = state.shared.now().mono;
+        if let Some(sum) = self.kept(&question, now, end) {
             let age = now.saturating_sub(sum.at) / SECOND;
             return Ok(Response::new(JSON, sum.body).with("age", &age.to_string()));
         }
-        let body = compute(state, params)?;
+        let body = compute(state, &reader, params)?;
         let took = state.shared.now().mono.saturating_sub(now);
-        self.keep(Sum { question, body: body.clone(), at: now + took, took, written });
+        self.keep(Sum { question, body: body.clone(), at: now + took, took, end });
         Ok(Response::new(JSON, body).with("age", "0"))
     }
 
-    fn kept(&self, question: &str, now: Micros, written: u64) -> Option<Sum> {
+    fn kept(&self, question: &str, now: Micros, end: Position) -> Option<Sum> {
         let sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let questions = sums.len();
-        sums.iter().find(|sum| sum.question == question && sum.holds(now, written, questions)).cloned()
+        sums.iter().find(|sum| sum.question == question && sum.holds(now, end, questions)).cloned()
     }
 
     fn keep(&self, sum: Sum) {
@@ -77,10 +79,9 @@ impl Sums {
     }
 }
 
-fn compute(state: &State, mut params: Params) -> Result<String, Response> {
-    let reader = state.reader().map_err(|error| unreadable(&error))?;
+fn compute(state: &State, reader: &Reader, mut params: Params) -> Result<String, Response> {
     let by = group(params.take("group_by").as_deref().unwrap_or("model"))?;
-    let filter = params.filter(&reader, &state.session)?;
+    let filter = params.filter(reader, &state.session)?;
     params.finish()?;
     let report = reader.usage_report(by, &filter).map_err(|error| unreadable(&error))?;
     let json = serde_json::to_string(&report).expect("texts and numbers have a JSON form");
@@ -106,14 +107,18 @@ mod tests {
     use super::*;
 
     fn sum(took: Micros) -> Sum {
-        Sum { question: "q".into(), body: String::new(), at: 0, took, written: 7 }
+        Sum { question: "q".into(), body: String::new(), at: 0, took, end: end("7") }
+    }
+
+    fn end(text: &str) -> Position {
+        text.parse().expect("a place")
     }
 
     #[test]
-    fn quick_sums_hold_while_nothing_is_written() {
+    fn quick_sums_hold_while_no_call_is_written() {
         let quick = sum(QUICK);
-        assert!(quick.holds(QUIET - 1, 7, 1) && !quick.holds(QUIET, 7, 1), "another process may write");
-        assert!(!quick.holds(1, 8, 1), "rows were written");
+        assert!(quick.holds(QUIET - 1, end("7"), 1) && !quick.holds(QUIET, end("7"), 1));
+        assert!(!quick.holds(1, end("8"), 1), "a call was written");
     }
 
     #[test]
@@ -121,7 +126,7 @@ mod tests {
         let slow = sum(SECOND / 10);
         for questions in [1, 8] {
             let held = SECOND / 10 * SHARE * questions as Micros;
-            assert!(slow.holds(held - 1, 8, questions) && !slow.holds(held, 8, questions));
+            assert!(slow.holds(held - 1, end("8"), questions) && !slow.holds(held, end("8"), questions));
         }
     }
 
@@ -131,7 +136,10 @@ mod tests {
         for n in 0..2 * KEPT {
             sums.keep(Sum { question: n.to_string(), ..sum(1) });
         }
-        assert!(sums.kept("0", 0, 7).is_none() && sums.kept(&(2 * KEPT - 1).to_string(), 0, 7).is_some());
+        assert!(
+            sums.kept("0", 0, end("7")).is_none()
+                && sums.kept(&(2 * KEPT - 1).to_string(), 0, end("7")).is_some()
+        );
         assert_eq!(sums.0.lock().expect("no panic").len(), KEPT);
     }
 }

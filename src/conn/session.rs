@@ -68,6 +68,7 @@ impl Session {
             connection_id: self.connection_id,
             host: self.known_host().map(|host| host.shared()),
             port: self.known_port(),
+            original: self.original,
             ..NetEvent::begin(exchange_id, started.wall, listener, client)
         }
     }

@@ -178,7 +178,7 @@ impl Reader {
         let limit = range.limit.map_or(-1, |limit| limit as i64);
         let sql = format!(
             "{} WHERE {} AND {condition} ORDER BY {} LIMIT ?3",
-            source.select(range.bodies && self.version >= schema::BODIES),
+            source.select(self.version, range.bodies),
             source.after(),
             source.order()
         );
@@ -205,10 +205,11 @@ impl Reader {
     ) -> Result<Option<Position>> {
         let Some(last) = range.newest.and_then(|newest| newest.checked_sub(1)) else { return Ok(None) };
         let (major, minor) = (source.major(), source.minor());
+        let rows = format!("FROM {} WHERE {} AND {condition}", source.tables(), source.after());
+        // In the order of the major number alone rows are found from the last; only what is left is sorted.
         let sql = format!(
-            "SELECT {major}, {minor} FROM {} WHERE {} AND {condition} ORDER BY {} LIMIT 1 OFFSET ?3",
-            source.tables(),
-            source.after(),
+            "SELECT {major}, {minor} {rows} AND {major} >= \
+             (SELECT {major} {rows} ORDER BY {major} DESC LIMIT 1 OFFSET ?3) ORDER BY {} LIMIT 1 OFFSET ?3",
             source.newest_first()
         );
         let values = fixed(range.after, last as i64).chain(values.iter().cloned());
@@ -220,8 +221,13 @@ impl Reader {
 
     /// The place after everything that is there now.
     pub fn end(&self, source: Source) -> Result<Position> {
-        let sql = format!("SELECT max({}) FROM {}", source.major(), source.tables());
-        let sql = if source == Source::Events { "SELECT max(commit_id) FROM commits" } else { &sql };
+        // One table each, so that SQLite looks at its last row only; tools come with their call.
+        let sql = match source {
+            Source::Events => "SELECT max(commit_id) FROM commits",
+            Source::Calls | Source::Tools => "SELECT max(call_id) FROM model_calls",
+            Source::Errors => "SELECT max(error_id) FROM upstream_errors",
+            Source::Dns => "SELECT max(dns_id) FROM dns_events",
+        };
         let major: Option<i64> = self.connection.query_row(sql, [], |row| row.get(0))?;
         Ok(Position { major: major.unwrap_or(0), minor: i64::MAX })
     }
@@ -331,15 +337,17 @@ impl Source {
         }
     }
 
-    fn select(self, bodies: bool) -> String {
+    /// What is read of a file of this version.
+    fn select(self, version: i64, bodies: bool) -> String {
+        let original = if version >= schema::ORIGINAL { ", e.original" } else { "" };
         let columns = match self {
-            Self::Events if bodies => {
+            Self::Events if bodies && version >= schema::BODIES => {
                 return format!(
-                    "SELECT {EVENT}, {BODIES} FROM {} LEFT JOIN bodies b USING (exchange_id)",
+                    "SELECT {EVENT}{original}, {BODIES} FROM {} LEFT JOIN bodies b USING (exchange_id)",
                     self.tables()
                 );
             }
-            Self::Events => EVENT,
+            Self::Events => return format!("SELECT {EVENT}{original} FROM {}", self.tables()),
             Self::Calls => {
                 "c.call_id, 0, c.*, e.host, e.method, e.path, e.status, e.decision, e.process_name, e.process_id, \
                  e.request_headers, \

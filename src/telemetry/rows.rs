@@ -21,7 +21,7 @@ const NET: &str = "INSERT INTO net_events (session_id, exchange_id, connection_i
     process_name, process_id, user_id, scheme, protocol, host, port, dialed, method, path, query, decision, rule, \
     rule_layer, reason, fault_phase, fault, status, request_bytes, response_bytes, response_decoded, \
     request_headers, response_headers, request_preview, response_preview, tap, dns_us, connect_us, tls_us, \
-    first_byte_us, total_us, websocket, request_cut, response_cut) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+    first_byte_us, total_us, websocket, request_cut, response_cut, original) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const BODIES: &str = "INSERT INTO bodies (exchange_id, request, response) VALUES (?, ?, ?)";
@@ -148,6 +148,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         for body in bodies {
             row.put(body.map(|body| body.cut))?;
         }
+        row.put(event.original.map(|address| address.to_string()))?;
         row.insert()?;
         let long = bodies.map(|body| body.filter(|body| body.kept() > self.scratch.preview));
         if long == [None, None] { Ok(()) } else { self.bodies(event.exchange_id, long) }

@@ -3,14 +3,21 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Step `n` leads from version `n` to `n + 1`; the first makes a new file.
-const STEPS: &[&str] =
-    &[include_str!("schema.sql"), include_str!("schema/policies.sql"), include_str!("schema/bodies.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema/policies.sql"),
+    include_str!("schema/bodies.sql"),
+    include_str!("schema/original.sql"),
+];
 
 /// The version that this program reads and writes.
 pub(super) const VERSION: i64 = STEPS.len() as i64;
 
 /// The first version that keeps bodies.
 pub(super) const BODIES: i64 = 3;
+
+/// The first version that says where guests' packets were going.
+pub(super) const ORIGINAL: i64 = 4;
 
 /// The id that the next row of a table gets: higher than any that a row has or had.
 pub(super) fn next_id(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<i64> {
