@@ -40,8 +40,8 @@ pub struct World {
 }
 
 impl World {
-    /// Why an address that a guest named itself, or `localhost`, may not be reached: no resolver is needed to know (P7). What a name
-    /// leads to is checked when it is dialled.
+    /// Why an address that a guest named itself, or `localhost`, may not be reached: no resolver is needed to know (P7).
+    /// What a name leads to is checked when it is dialled.
     pub fn denied_address(&self, target: &Target) -> Option<Why> {
         let ip = target.host.fixed_ip()?;
         let exempt = self.policy.observe() || (self.is_mapped)(&target.host, target.port);
