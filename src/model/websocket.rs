@@ -9,7 +9,7 @@ mod live;
 
 use std::collections::VecDeque;
 
-use crate::wire::json::{Shape, Sink, Skimmer, Value};
+use crate::wire::json::{Shape, Sink, Value, skim};
 
 use super::api::Api;
 use super::detect::Detected;
@@ -89,7 +89,7 @@ impl WsMeter {
         if self.api == Api::GoogleLive {
             return self.live_origin(message, at_us);
         }
-        let about = About::of(message);
+        let about: About = skim(&MESSAGE, message);
         let error = about.kind == "error";
         if !error && !about.kind.starts_with("response.") {
             return;
@@ -213,17 +213,6 @@ static MESSAGE: Shape<Place> = Shape::object(&[
     ("response_id", &Shape::value(Place::Id, NAME)),
     ("response", &Shape::object(&[("id", &Shape::value(Place::Id, NAME))])),
 ]);
-
-impl About {
-    /// Of a message that is no JSON, nothing.
-    fn of(message: &[u8]) -> Self {
-        let mut about = Self::default();
-        match Skimmer::one(&MESSAGE).push(message, &mut about) {
-            Ok(()) => about,
-            Err(_) => Self::default(),
-        }
-    }
-}
 
 impl Sink<Place> for About {
     fn value(&mut self, place: Place, value: Value<'_>) {

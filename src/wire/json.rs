@@ -149,6 +149,15 @@ struct RawCapture {
     from: usize,
 }
 
+/// What a document that is here whole tells a sink; one that is no JSON tells nothing.
+pub fn skim<T: Copy, S: Sink<T> + Default>(root: &'static Shape<T>, document: &[u8]) -> S {
+    let mut sink = S::default();
+    match Skimmer::one(root).push(document, &mut sink) {
+        Ok(()) => sink,
+        Err(_) => S::default(),
+    }
+}
+
 impl<T: Copy> Skimmer<T> {
     /// For exactly one document.
     pub fn one(root: &'static Shape<T>) -> Self {

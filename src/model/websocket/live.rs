@@ -6,7 +6,7 @@
 //! without counts waits for them until the next one begins.
 
 use crate::model::request::{RequestFacts, RequestReader};
-use crate::wire::json::{Shape, Sink, Skimmer, Text, Value};
+use crate::wire::json::{Shape, Sink, Text, Value, skim};
 
 use super::WsMeter;
 
@@ -31,7 +31,7 @@ impl WsMeter {
     }
 
     pub(super) fn live_origin(&mut self, message: &[u8], at_us: u64) {
-        let about = About::of(message);
+        let about: About = skim(&MESSAGE, message);
         if !about.work && !about.counts {
             return;
         }
@@ -82,17 +82,6 @@ static MESSAGE: Shape<Place> = Shape::object(&[
     ("usageMetadata", &Shape::object(&[]).tagged(Place::Counts)),
 ]);
 static WORK: Shape<Place> = Shape::object(&[]).tagged(Place::Work);
-
-impl About {
-    /// Of a message that is no JSON, nothing.
-    fn of(message: &[u8]) -> Self {
-        let mut about = Self::default();
-        match Skimmer::one(&MESSAGE).push(message, &mut about) {
-            Ok(()) => about,
-            Err(_) => Self::default(),
-        }
-    }
-}
 
 impl Sink<Place> for About {
     fn value(&mut self, _: Place, _: Value<'_>) {}
