@@ -228,12 +228,11 @@ fn a_new_size_is_obeyed() {
         let set =
             Command::new("stty").arg("-F").arg(&name).args(["rows", &size[0], "cols", &size[1]]).status();
         assert!(set.expect("stty of coreutils").success());
-        assert!(eventually(|| terminal.frame().len() == rows), "{rows} rows: {:#?}", terminal.frame());
-        assert!(
-            terminal.frame().iter().all(|line| line.chars().count() <= columns),
-            "{:#?}",
-            terminal.frame()
-        );
+        // stty sets rows and columns one after the other.
+        let fits = |frame: &[String]| {
+            frame.len() == rows && frame.iter().all(|line| line.chars().count() <= columns)
+        };
+        assert!(eventually(|| fits(&terminal.frame())), "{rows} by {columns}: {:#?}", terminal.frame());
     }
     terminal.press("q");
     terminal.ends();
