@@ -452,21 +452,8 @@ fn net_event(event: &Event) -> Option<&NetEvent> {
 
 /// What a guest's connection is known by here.
 fn session(now: Now) -> Session {
-    Session {
-        connection_id: 1,
-        listener: Arc::from("lab"),
-        local_port: 3128,
-        proxy_header: false,
-        client: Arc::new(Client::default()),
-        opened: now,
-        original: None,
-        target: None,
-        tls: None,
-        verdict: None,
-        requests: 0,
-        speaks_http: false,
-        received: false,
-    }
+    let begun = Session::begin(1, Arc::from("lab"), Arc::new(Client::default()), now);
+    Session { local_port: 3128, ..begun }
 }
 
 /// Takes so many bytes, then would block.

@@ -222,6 +222,12 @@ impl Policy {
         Err(Arc::new(Grounds { reason: Some(reason.into()), ..Grounds::clone(why) }))
     }
 
+    /// The same before any look-up: a host that is an address, or a name that can only be loopback, has but one. Any other
+    /// name may still be looked up.
+    pub fn fixed_address(&self, host: &Host) -> Result<(), Why> {
+        host.fixed_ip().map_or(Ok(()), |ip| self.address(host, ip))
+    }
+
     /// Whether nothing is to be refused: the record says what would have been.
     pub fn observe(&self) -> bool {
         self.mode == Mode::Observe

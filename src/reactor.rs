@@ -286,20 +286,13 @@ impl Reactor {
 
     fn open(&mut self, accepted: Accepted) {
         let entrance = accepted.entrance;
+        let client = std::sync::Arc::new(Client { address: accepted.client, ..Client::default() });
+        let (id, listener) = (self.local.sink.next_connection_id(), std::sync::Arc::clone(&entrance.name));
         let session = Session {
-            connection_id: self.local.sink.next_connection_id(),
-            listener: std::sync::Arc::clone(&entrance.name),
             local_port: entrance.port,
             proxy_header: entrance.proxy_header,
-            client: std::sync::Arc::new(Client { address: accepted.client, ..Client::default() }),
-            opened: self.now,
             original: accepted.original,
-            target: None,
-            tls: None,
-            verdict: None,
-            requests: 0,
-            speaks_http: false,
-            received: false,
+            ..Session::begin(id, listener, client, self.now)
         };
         let key = self.conns.vacant_key();
         let Some(guest) = self.add_port(accepted.socket, Owner::Guest(key)) else { return };

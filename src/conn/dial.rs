@@ -170,11 +170,9 @@ impl Dial {
     /// Through the corporate proxy, which looks names up itself. A host that is an address, or a name that can only be
     /// loopback, is judged here all the same (P7).
     fn connect_via(self: Box<Self>, list: Vec<SocketAddr>, cx: &mut Cx<'_>) -> Turn {
-        let refused =
-            self.ask.host.fixed_ip().and_then(|ip| cx.world.policy.address(&self.ask.host, ip).err());
-        match refused {
-            Some(why) => self.forbid(why, cx).map(|dial| dial.connect_to(list, cx)),
-            None => Ok(self.connect_to(list, cx)),
+        match cx.world.policy.fixed_address(&self.ask.host) {
+            Err(why) => self.forbid(why, cx).map(|dial| dial.connect_to(list, cx)),
+            Ok(()) => Ok(self.connect_to(list, cx)),
         }
     }
 

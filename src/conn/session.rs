@@ -49,6 +49,25 @@ pub struct Target {
 }
 
 impl Session {
+    /// A connection that was just accepted, at a listener without a port and without PROXY headers, and not redirected.
+    pub fn begin(connection_id: u64, listener: Arc<str>, client: Arc<Client>, opened: Now) -> Self {
+        Self {
+            connection_id,
+            listener,
+            local_port: 0,
+            proxy_header: false,
+            client,
+            opened,
+            original: None,
+            target: None,
+            tls: None,
+            verdict: None,
+            requests: 0,
+            speaks_http: false,
+            received: false,
+        }
+    }
+
     /// The port that the guest was going to, where anything says so.
     pub fn known_port(&self) -> Option<u16> {
         let explicit = self.target.as_ref().map(|target| target.port);

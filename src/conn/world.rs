@@ -43,9 +43,9 @@ impl World {
     /// Why an address that a guest named itself, or `localhost`, may not be reached: no resolver is needed to know (P7).
     /// What a name leads to is checked when it is dialled.
     pub fn denied_address(&self, target: &Target) -> Option<Why> {
-        let ip = target.host.fixed_ip()?;
+        let why = self.policy.fixed_address(&target.host).err()?;
         let exempt = self.policy.observe() || (self.is_mapped)(&target.host, target.port);
-        if exempt { None } else { self.policy.address(&target.host, ip).err() }
+        (!exempt).then_some(why)
     }
 }
 
