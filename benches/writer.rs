@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tollgate::telemetry::event::{Client, Decision, Event, HeadCopy, NetEvent};
 use tollgate::telemetry::{Ledger, LedgerOptions, SessionInfo};
+use tollgate::wire::head::Method;
 
 const REQUEST: &[(&str, &str)] = &[
     ("Host", "api.anthropic.com"),
@@ -76,11 +77,7 @@ impl Heads {
 }
 
 fn head(fields: &[(&str, &str)]) -> HeadCopy {
-    let mut head = HeadCopy::default();
-    for (name, value) in fields {
-        head.push(name.as_bytes(), value.as_bytes());
-    }
-    head
+    fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect()
 }
 
 fn measure(name: &str, rows: u64, shape: Shape) {
@@ -148,7 +145,7 @@ impl Common {
             host: Some(Arc::clone(&self.host)),
             port: Some(443),
             dialed: Some(self.dialed),
-            method: Some(b"POST"[..].into()),
+            method: Some(Method::Post),
             path: Some(b"/v1/messages"[..].into()),
             query: Some(b"beta=true"[..].into()),
             decision: Decision::Allowed,

@@ -10,6 +10,7 @@ pub mod rewrite;
 pub mod tap;
 pub mod websocket;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -49,9 +50,12 @@ pub struct Destination {
 
 impl Destination {
     /// `host[:port]` for the Host field: the port is left out where it is the scheme's.
-    pub fn authority(&self) -> String {
+    pub fn authority(&self) -> Cow<'_, str> {
         let default = if self.secure { 443 } else { 80 };
-        if self.port == default { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
+        match self.host.authority() {
+            host if self.port == default => host,
+            host => format!("{host}:{}", self.port).into(),
+        }
     }
 }
 
@@ -79,8 +83,6 @@ pub struct Exchange {
     pub onward: Vec<u8>,
     /// A recognised model call.
     detected: Option<Detected>,
-    /// The provider of this host, for the shape of refusals.
-    provider: Option<&'static str>,
     /// The request's Accept field, for the shape of refusals.
     accept: Option<Box<[u8]>>,
     request_tap: Option<Box<RequestTap>>,
@@ -160,7 +162,6 @@ impl Exchange {
             upgrade: head.upgrade,
             websocket_key: websocket.then(|| head.fields.get(b"sec-websocket-key").map(Into::into)).flatten(),
             onward: Vec::new(),
-            provider: with.models.provider_of(to.host.as_str()),
             accept: head.fields.get(b"accept").map(Into::into),
             request_tap: observed.map(|found| Box::new(RequestTap::new(found, coding))),
             tap: None,
@@ -244,7 +245,7 @@ fn describe(row: &mut NetEvent, head: &RequestHead, to: &Destination, websocket:
     row.protocol = Some(if websocket { "ws" } else { "h1" });
     row.host = Some(to.host.shared());
     row.port = Some(to.port);
-    row.method = Some(head.method.as_bytes().into());
+    row.method = Some(head.method);
     row.path = Some(head.path().into());
     row.query = head.query().map(Into::into);
     if keep_headers {
@@ -253,7 +254,5 @@ fn describe(row: &mut NetEvent, head: &RequestHead, to: &Destination, websocket:
 }
 
 fn copy_fields(fields: &Fields) -> HeadCopy {
-    let mut copy = HeadCopy::with_capacity(512, fields.len());
-    fields.iter().for_each(|(name, value)| copy.push(name, value));
-    copy
+    HeadCopy::new(fields.block(), fields.places())
 }

@@ -35,7 +35,7 @@ use crate::upstream::pool::{Pool, PoolLimits};
 use dialer::{Dial, Parked};
 use listen::{Accepted, Listener};
 use mailbox::Mail;
-use shared::{Local, Shared};
+use shared::{Local, Shared, WatchedPolicy};
 use socket::{Owner, Port};
 use token::Source;
 use wheel::Wheel;
@@ -92,12 +92,15 @@ struct Reactor {
     pool: Pool<Parked>,
     wheel: Wheel<Timer>,
     run_list: VecDeque<usize>,
+    /// The connection that is being worked on.
+    working: Option<usize>,
     /// Ports to be freed after the batch of events, so that a stale event finds no newcomer in their slot.
     freed: Vec<usize>,
     mail: Receiver<Mail>,
     shared: std::sync::Arc<Shared>,
     local: Local,
     world: World,
+    policy: WatchedPolicy,
     start: Instant,
     now: Now,
     generation: u32,
@@ -121,6 +124,7 @@ impl Reactor {
     ) -> io::Result<Self> {
         let shared = std::sync::Arc::clone(&local.shared);
         let shared_start = shared.start;
+        let policy = shared.watch_policy();
         let limits = &world.limits;
         let pool = PoolLimits {
             per_origin: limits.pool_per_origin,
@@ -137,11 +141,13 @@ impl Reactor {
             pool: Pool::new(pool),
             wheel: Wheel::new(0),
             run_list: VecDeque::new(),
+            working: None,
             freed: Vec::new(),
             mail,
             shared,
             local,
             world,
+            policy,
             start: shared_start,
             now: Now::default(),
             generation: 0,

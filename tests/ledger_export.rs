@@ -22,9 +22,9 @@ fn filled() -> (Place, Ledger, Sink) {
     let ledger = place.open();
     let sink = ledger.sender();
     let mut event = net(sink.next_exchange_id());
-    let mut head = HeadCopy::default();
-    head.push(b"Content-Type", b"application/json");
-    head.push(b"traceparent", format!("00-{TRACE}-b7ad6b7169203331-01").as_bytes());
+    let trace = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let fields = [("Content-Type", "application/json"), ("traceparent", &trace)];
+    let head: HeadCopy = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     (event.request_headers, event.query) = (Some(head), Some(b"a=1&key=s3cret"[..].into()));
     event.request_body = Some(body(b"{}".to_vec()));
     let call = Call {

@@ -340,11 +340,10 @@ fn p36_secrets_are_in_no_file_at_any_time() {
     let sink = ledger.sender();
     let secret = "sup3r-s3cret-value";
     let mut event = net(sink.next_exchange_id());
-    let mut head = HeadCopy::default();
-    for name in ["Authorization", "Cookie", "x-api-key", "X-Unknown"] {
-        head.push(name.as_bytes(), secret.as_bytes());
-    }
-    head.push(b"Referer", format!("https://me:{secret}@x.test/?token={secret}").as_bytes());
+    let url = format!("https://me:{secret}@x.test/?token={secret}");
+    let names = ["Authorization", "Cookie", "x-api-key", "X-Unknown"];
+    let fields = names.map(|name| (name.as_bytes(), secret.as_bytes()));
+    let head: HeadCopy = fields.into_iter().chain([(&b"Referer"[..], url.as_bytes())]).collect();
     event.request_headers = Some(head.clone());
     event.response_headers = Some(head);
     event.query = Some(format!("key={secret}&a=1&sig={secret}").into_bytes().into());

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use ledger_support::{Place, close, net};
 use tollgate::telemetry::event::{Decision, Event};
+use tollgate::wire::head::Method;
 
 /// Decision, host, port, method and path.
 type Row = (Decision, &'static str, u16, Option<(&'static str, &'static str)>);
@@ -32,7 +33,7 @@ fn ledger() -> Place {
         event.port = Some(port);
         let reached = !matches!(decision, Decision::Denied | Decision::Failed);
         event.dialed = reached.then(|| ([203, 0, 113, 7], 443).into());
-        event.method = request.map(|(method, _)| method.as_bytes().into());
+        event.method = request.map(|(method, _)| Method::parse(method.as_bytes()).expect("a method"));
         event.path = request.map(|(_, path)| path.as_bytes().into());
         sink.try_send(Event::Net(Box::new(event))).expect("room");
     }

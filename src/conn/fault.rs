@@ -246,7 +246,8 @@ fn answer(refusal: &Refusal, fault: &Fault, legs: &mut Legs, cx: &Cx<'_>) -> Sta
         exchange.is_some_and(|exchange| matches!(exchange.framing, Framing::None | Framing::Length(0)));
     let keeps = refusal.reply == Reply::KeepAlive && exchange.is_some_and(|exchange| exchange.keep_alive);
     let close = !(keeps && bodiless) || cx.draining;
-    let reader = exchange.map_or(Reader { close, ..Reader::default() }, |exchange| exchange.reader(close));
+    let reader = exchange
+        .map_or(Reader { close, ..Reader::default() }, |exchange| exchange.reader(&cx.world.models, close));
     legs.guest.send(&refuse::answer(refusal, reader));
     if close { State::Drain(Drain::polite(legs, cx)) } else { State::Request(Request::next(cx)) }
 }

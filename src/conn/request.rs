@@ -181,7 +181,7 @@ fn bad_head(error: HeadError, head: Option<&RequestHead>, session: &mut Session,
     row.scheme = if session.tls.is_some() { "https" } else { "http" };
     row.protocol = Some("h1");
     if let Some(head) = head.filter(|head| !head.target.as_bytes().is_empty()) {
-        row.method = Some(head.method.as_bytes().into());
+        row.method = Some(head.method);
         row.path = Some(head.path().into());
         row.query = head.query().map(Into::into);
     }

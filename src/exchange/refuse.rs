@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 
+use crate::model::ModelTable;
 use crate::model::refusal::{self, refusal_body};
 use crate::policy::Why;
 use crate::telemetry::event::{Decision, Phase};
@@ -105,9 +106,9 @@ pub struct Reader<'a> {
 
 impl Exchange {
     /// How this exchange's answer is to be shaped.
-    pub fn reader(&self, close: bool) -> Reader<'_> {
+    pub fn reader(&self, models: &ModelTable, close: bool) -> Reader<'_> {
         Reader {
-            provider: self.provider,
+            provider: models.provider_of(self.destination.host.as_str()),
             accept: self.accept.as_deref(),
             head_only: self.method == crate::wire::head::Method::Head,
             close,

@@ -74,7 +74,7 @@ pub struct Row {
     pub phase: Option<Phase>,
     pub fault: Option<String>,
     pub status: Option<u16>,
-    pub method: Option<Box<[u8]>>,
+    pub method: Option<Method>,
     pub path: Option<Box<[u8]>>,
 }
 
@@ -179,7 +179,7 @@ impl Row {
             phase: row.fault_phase,
             fault: row.fault.clone(),
             status: row.status,
-            method: row.method.clone(),
+            method: row.method,
             path: row.path.clone(),
         }
     }

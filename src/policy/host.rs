@@ -10,6 +10,7 @@ mod pattern;
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 pub use pattern::{HostPattern, HostPatternError};
@@ -86,6 +87,14 @@ impl Host {
         self.ip.or(localhost.then_some(Ipv4Addr::LOCALHOST.into()))
     }
 
+    /// As in a URL: IPv6 in brackets.
+    pub fn authority(&self) -> Cow<'_, str> {
+        match self.ip {
+            Some(IpAddr::V6(_)) => format!("[{}]", self.text).into(),
+            _ => Cow::Borrowed(&self.text),
+        }
+    }
+
     /// The address, when the host is an IP literal.
     pub fn ip(&self) -> Option<IpAddr> {
         self.ip
@@ -95,10 +104,7 @@ impl Host {
 /// As in a URL: IPv6 in brackets.
 impl fmt::Display for Host {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.ip {
-            Some(IpAddr::V6(_)) => write!(out, "[{}]", self.text),
-            _ => out.write_str(&self.text),
-        }
+        out.write_str(&self.authority())
     }
 }
 

@@ -24,7 +24,6 @@ use super::socket::{Owner, Received, Socket};
 #[derive(Debug)]
 pub(super) struct Parked {
     pub(super) port: usize,
-    key: PoolKey,
     leg: Box<Leg>,
     dialed: SocketAddr,
     since: Micros,
@@ -308,12 +307,12 @@ impl Reactor {
             return self.close_port(port, false);
         }
         let key = self.pool_key(&ask);
-        self.put_idle(Parked { port, key, leg, dialed, since: self.now.mono });
+        self.put_idle(key, Parked { port, leg, dialed, since: self.now.mono });
     }
 
-    fn put_idle(&mut self, parked: Parked) {
+    fn put_idle(&mut self, key: PoolKey, parked: Parked) {
         let port = parked.port;
-        match self.pool.put(parked.key.clone(), parked, self.now.mono) {
+        match self.pool.put(key, parked, self.now.mono) {
             Put::Refused(parked) => self.close_port(parked.port, false),
             Put::Kept(id, evicted) => {
                 if let Some(port) = self.ports.get_mut(port) {
@@ -331,9 +330,10 @@ impl Reactor {
         if !self.ports.get(port).is_some_and(|port| port.readable || port.dead) {
             return;
         }
+        let Some(key) = self.pool.key(id).cloned() else { return };
         let Some(mut parked) = self.pool.remove(id) else { return };
         if self.is_still_good(&mut parked) {
-            self.put_idle(parked);
+            self.put_idle(key, parked);
         } else {
             self.close_port(parked.port, false);
         }

@@ -9,7 +9,7 @@ use crate::conn::world::{Cx, Gate, World};
 use crate::conn::{Answer, Ask, Conn, Life, Side};
 use crate::telemetry::{Health, OnFailure};
 
-use super::shared::Shared;
+use super::shared::WatchedPolicy;
 use super::socket::Received;
 use super::{Entry, Reactor};
 
@@ -28,24 +28,32 @@ impl Reactor {
         }
     }
 
+    /// Moves what can be moved. Whoever is on the list has a turn, even where nothing came and nothing left.
     fn work_on(&mut self, key: usize) {
-        let mut moved = 0;
-        self.turn(key, Conn::run);
+        self.working = Some(key);
+        let (mut moved, mut turned) = (0, false);
         loop {
             let received = self.receive(key, Side::Guest) + self.receive(key, Side::Origin);
             let sent = self.flush(key, Side::Guest) | self.flush(key, Side::Origin);
             if !self.settle(key) {
+                self.working = None;
                 return;
             }
             moved += received;
-            if received == 0 && !sent {
-                break;
-            }
             if moved > QUANTUM {
                 self.queue(key);
                 break;
             }
+            let stirred = received > 0 || sent;
+            if !stirred && turned {
+                break;
+            }
+            if !stirred {
+                self.turn(key, Conn::run);
+            }
+            turned = true;
         }
+        self.working = None;
         self.arm(key);
         if let Some(entry) = self.conns.get_mut(key) {
             let held = entry.conn.held();
@@ -177,7 +185,7 @@ impl Reactor {
         let Some(entry) = self.conns.get_mut(key) else { return };
         let sink = &self.local.sink;
         let next_id = || sink.next_exchange_id();
-        adopt(&self.shared, &mut self.world);
+        adopt(&mut self.policy, &mut self.world);
         let mut cx = Cx {
             now: self.now,
             world: &self.world,
@@ -198,6 +206,9 @@ impl Reactor {
     }
 
     fn record(&mut self) {
+        if self.events.is_empty() {
+            return;
+        }
         for event in self.events.drain(..) {
             self.local.count(&event);
             if let Err(full) = self.local.sink.try_send(event) {
@@ -217,13 +228,15 @@ impl Reactor {
         }
     }
 
-    /// Gives a machine an answer and lets it go on.
+    /// Gives a machine an answer and lets it go on. One that is being worked on is looked at again anyway.
     pub(super) fn answer(&mut self, key: usize, answer: Answer) {
         self.turn(key, |conn, cx| {
             conn.answer(answer);
             conn.run(cx);
         });
-        self.queue(key);
+        if self.working != Some(key) {
+            self.queue(key);
+        }
     }
 
     /// Obeys the machine's life; false when the connection is gone.
@@ -291,7 +304,7 @@ impl Reactor {
     /// The policy changed: exchanges and tunnels that it now denies are cut where the operator wants that. Idle origin
     /// connections go in any case: their addresses were judged by the old policy.
     pub(super) fn policy_changed(&mut self, cut: bool) {
-        adopt(&self.shared, &mut self.world);
+        adopt(&mut self.policy, &mut self.world);
         while let Some(parked) = self.pool.pop() {
             self.close_port(parked.port, false);
         }
@@ -308,10 +321,10 @@ impl Reactor {
 
 /// Takes the newest policy for the turn that begins now, so that a request that came after a reload had been confirmed is
 /// never judged by the policy before.
-fn adopt(shared: &Shared, world: &mut World) {
-    let newest = shared.policy.load();
-    if !Arc::ptr_eq(&newest, &world.policy) {
-        world.policy = Arc::clone(&newest);
+fn adopt(policy: &mut WatchedPolicy, world: &mut World) {
+    let newest = policy.load();
+    if !Arc::ptr_eq(newest, &world.policy) {
+        world.policy = Arc::clone(newest);
     }
 }
 

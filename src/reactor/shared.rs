@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Cache};
 
 use crate::cert::Minter;
 use crate::config::AddressMap;
@@ -29,7 +29,7 @@ const BASE_MEMORY: usize = 24 << 10;
 /// Shared by all reactors.
 pub struct Shared {
     /// The newest policy.
-    pub policy: ArcSwap<Policy>,
+    policy: Arc<ArcSwap<Policy>>,
     /// Settings for connection machines; the policy in it is the one at start.
     template: World,
     /// Names.
@@ -66,6 +66,9 @@ pub struct Counters {
     pub figures: Figures,
 }
 
+/// A copy of the newest policy that knows when there is a newer one.
+pub type WatchedPolicy = Cache<Arc<ArcSwap<Policy>>, Arc<Policy>>;
+
 impl Shared {
     /// Puts together what reactors share.
     pub fn new(
@@ -77,7 +80,7 @@ impl Shared {
         map: AddressMap,
     ) -> Self {
         Self {
-            policy: ArcSwap::from(Arc::clone(&template.policy)),
+            policy: Arc::new(ArcSwap::from(Arc::clone(&template.policy))),
             template,
             resolver,
             trust,
@@ -121,6 +124,11 @@ impl Shared {
     /// The newest policy.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
+    }
+
+    /// The newest policy, for one who asks at every turn.
+    pub fn watch_policy(&self) -> WatchedPolicy {
+        WatchedPolicy::new(Arc::clone(&self.policy))
     }
 
     /// Where the operator says that this host is dialled.

@@ -23,11 +23,15 @@ pub(super) const BLOCK: u64 = 1_000_000_000;
 /// How long a statement waits for another process's lock before the writer hears of it.
 const BUSY: Duration = Duration::from_millis(100);
 
-/// The write-ahead log is folded into the database from this size on, where no reader holds it.
+/// The write-ahead log is folded into the database from this size on, where no reader holds it. So much of the file is
+/// kept when it starts again, because pages that are given up have to be made again.
 const WAL_SOFT: u64 = 8 << 20;
 
 /// From this size on the writer waits a moment for readers.
 const WAL_HARD: u64 = 16 << 20;
+
+/// What the log adds to each page (SQLite file format, 4.1).
+const FRAME_HEADER: u64 = 24;
 
 /// Files up to this size are checked whole at start; larger ones would take too long.
 const CHECKED: u64 = 256 << 20;
@@ -45,10 +49,12 @@ pub(super) struct Settings {
 pub(super) struct Database {
     pub(super) connection: Connection,
     watch: Watch,
-    /// Size of the log when it was last looked at.
+    /// Size of the log's file when it was last looked at.
     log: u64,
-    /// Size of the write-ahead log at which the next attempt to fold it is made.
+    /// Bytes that wait in the log at which the next attempt to fold it is made.
     fold_at: u64,
+    /// Bytes of one page in the log.
+    frame: u64,
 }
 
 impl Database {
@@ -76,7 +82,11 @@ impl Database {
         schema::migrate(&mut connection).map_err(|error| refused(path, &error))?;
         connection.busy_timeout(BUSY).map_err(|error| refused(path, &error))?;
         let watch = Watch::new(path).map_err(|error| LedgerError::Io(path.clone(), error))?;
-        Ok(Self { connection, watch, log: 0, fold_at: WAL_SOFT })
+        let page: i64 = connection
+            .query_row("PRAGMA page_size", [], |row| row.get(0))
+            .map_err(|error| refused(path, &error))?;
+        let frame = page as u64 + FRAME_HEADER;
+        Ok(Self { connection, watch, log: 0, fold_at: WAL_SOFT, frame })
     }
 
     /// Whether what is open is still the ledger.
@@ -122,16 +132,31 @@ impl Database {
         if self.log < self.fold_at {
             return Ok(());
         }
-        let folded = self.checkpoint(if self.log < WAL_HARD { Duration::ZERO } else { BUSY })?;
-        self.fold_at = if folded { WAL_SOFT } else { (self.log + WAL_SOFT / 4).max(WAL_SOFT) };
+        let waiting = self.waiting()?;
+        if waiting < self.fold_at {
+            return Ok(());
+        }
+        let wait = if waiting < WAL_HARD { Duration::ZERO } else { BUSY };
+        let folded = self.checkpoint("PRAGMA wal_checkpoint(RESTART)", wait)?;
+        self.fold_at = if folded { WAL_SOFT } else { waiting + WAL_SOFT / 4 };
         Ok(())
     }
 
+    /// Bytes of the log that are in use: none once all of it is in the database, although the file stays.
+    fn waiting(&self) -> rusqlite::Result<u64> {
+        let mut statement = self.connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+        let (written, folded): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+        Ok(if folded == written { 0 } else { written.max(0) as u64 * self.frame })
+    }
+
     /// Moves the log's pages into the database and empties it; false where a reader did not let it.
-    pub(super) fn checkpoint(&self, wait: Duration) -> rusqlite::Result<bool> {
+    pub(super) fn empty_log(&self, wait: Duration) -> rusqlite::Result<bool> {
+        self.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)", wait)
+    }
+
+    fn checkpoint(&self, pragma: &str, wait: Duration) -> rusqlite::Result<bool> {
         self.connection.busy_timeout(wait)?;
-        let busy: rusqlite::Result<i64> =
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        let busy: rusqlite::Result<i64> = self.connection.query_row(pragma, [], |row| row.get(0));
         self.connection.busy_timeout(BUSY)?;
         match busy {
             Err(error) if trouble(&error) == Some(Trouble::Locked) => Ok(false),
@@ -191,6 +216,7 @@ fn connect(settings: &Settings, size: u64) -> rusqlite::Result<Connection> {
         "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; \
          PRAGMA cache_size = -8192; PRAGMA trusted_schema = OFF;",
     )?;
+    connection.pragma_update_and_check(None, "journal_size_limit", WAL_SOFT as i64, |_| Ok(()))?;
     connection.pragma_update(
         None,
         "synchronous",

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::model::usage::{Call, OriginError};
+use crate::wire::head::Method;
 
 /// Everything the writer thread accepts.
 #[derive(Debug)]
@@ -104,42 +105,54 @@ pub struct Client {
     pub user_id: Option<u32>,
 }
 
-/// Header fields as they were on the wire, in one buffer: length of the name, length of the value, name, value.
+/// Header fields as they were on the wire: what they stood in, and behind it the place of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeadCopy {
     bytes: Vec<u8>,
+    /// How many of the bytes are what the fields stood in.
+    block: usize,
 }
 
-impl HeadCopy {
-    /// Room for a head of `block` bytes in `fields` fields, so that copying it allocates once.
-    pub fn with_capacity(block: usize, fields: usize) -> Self {
-        Self { bytes: Vec::with_capacity(block + fields * LENGTHS) }
-    }
+/// Where a field lies in its block: start and end of its name, start and end of its value.
+pub type Place = [u32; 4];
 
-    /// Adds one field; name and value are shorter than 4 GiB by the limits on heads.
-    pub fn push(&mut self, name: &[u8], value: &[u8]) {
-        let lengths = (name.len() as u64) << 32 | value.len() as u64;
-        self.bytes.extend_from_slice(&lengths.to_ne_bytes());
-        self.bytes.extend_from_slice(name);
-        self.bytes.extend_from_slice(value);
+impl HeadCopy {
+    /// Copies a block with fields at these places; allocates once.
+    pub fn new(block: &[u8], places: impl ExactSizeIterator<Item = Place>) -> Self {
+        let mut bytes = Vec::with_capacity(block.len() + places.len() * size_of::<Place>());
+        bytes.extend_from_slice(block);
+        for place in places {
+            bytes.extend_from_slice(place.map(u32::to_ne_bytes).as_flattened());
+        }
+        Self { bytes, block: block.len() }
     }
 
     /// Fields in order, as (name, value).
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let mut rest = &self.bytes[..];
-        std::iter::from_fn(move || {
-            let (lengths, after) = rest.split_first_chunk::<LENGTHS>()?;
-            let lengths = u64::from_ne_bytes(*lengths);
-            let (name, after) = after.split_at_checked((lengths >> 32) as usize)?;
-            let (value, after) = after.split_at_checked(lengths as u32 as usize)?;
-            rest = after;
-            Some((name, value))
+        let (block, places) = self.bytes.split_at(self.block);
+        let at = |start: &[u8; 4], end: &[u8; 4]| {
+            block.get(u32::from_ne_bytes(*start) as usize..u32::from_ne_bytes(*end) as usize)
+        };
+        let (places, _) = places.as_chunks::<{ size_of::<Place>() }>();
+        places.iter().filter_map(move |place| match place.as_chunks::<4>().0 {
+            [name, name_end, value, value_end] => Some((at(name, name_end)?, at(value, value_end)?)),
+            _ => None,
         })
     }
 }
 
-/// Bytes that [`HeadCopy`] spends on the two lengths of a field.
-const LENGTHS: usize = 8;
+impl<'a> FromIterator<(&'a [u8], &'a [u8])> for HeadCopy {
+    fn from_iter<I: IntoIterator<Item = (&'a [u8], &'a [u8])>>(fields: I) -> Self {
+        let (mut block, mut places) = (Vec::new(), Vec::new());
+        for (name, value) in fields {
+            let (start, middle) = (block.len() as u32, (block.len() + name.len()) as u32);
+            places.push([start, middle, middle, middle + value.len() as u32]);
+            block.extend_from_slice(name);
+            block.extend_from_slice(value);
+        }
+        Self::new(&block, places.into_iter())
+    }
+}
 
 /// Bytes of a body past those that are to be kept, which show where a secret at their edge ends.
 pub const LOOKAHEAD: usize = 1024;
@@ -177,7 +190,7 @@ pub struct NetEvent {
     pub port: Option<u16>,
     pub original: Option<SocketAddr>,
     pub dialed: Option<SocketAddr>,
-    pub method: Option<Box<[u8]>>,
+    pub method: Option<Method>,
     pub path: Option<Box<[u8]>>,
     pub query: Option<Box<[u8]>>,
     pub decision: Decision,

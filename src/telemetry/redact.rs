@@ -7,6 +7,7 @@
 //! nobody without the key can try guesses.
 
 mod key;
+mod memo;
 mod names;
 mod scan;
 
@@ -15,6 +16,7 @@ use std::ops::Range;
 
 use aws_lc_rs::hmac;
 
+use self::memo::Memo;
 use self::names::{Class, HeaderNames, smells_of_secret_in_query};
 use super::event::HeadCopy;
 use super::text::{hex, json_string};
@@ -26,38 +28,55 @@ pub use key::load_key;
 pub struct Redactor {
     key: hmac::Key,
     names: HeaderNames,
+    memo: Memo,
 }
 
 impl Redactor {
     /// A redactor with this key; `clear` are header names to store in clear beside the built-in ones. Names that
     /// always carry secrets stay hashed.
     pub fn new(key: &[u8], clear: &[String]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key), names: HeaderNames::new(clear) }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        Self { key, names: HeaderNames::new(clear), memo: Memo::new() }
     }
 
     /// Appends the header fields as a JSON array of `[name, value]`.
-    pub fn headers_json(&self, head: &HeadCopy, out: &mut Vec<u8>) {
+    pub fn headers_json(&mut self, head: &HeadCopy, out: &mut Vec<u8>) {
         out.push(b'[');
         for (index, (name, value)) in head.iter().enumerate() {
-            out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
-            json_string(name, out);
-            out.push(b',');
-            self.header_value(name, value, out);
-            out.push(b']');
+            if index > 0 {
+                out.push(b',');
+            }
+            if let Some(known) = self.memo.get(name, value) {
+                out.extend_from_slice(known);
+                continue;
+            }
+            let start = out.len();
+            if self.field_json(name, value, out) {
+                self.memo.put(name, value, &out[start..]);
+            }
         }
         out.push(b']');
     }
 
-    fn header_value(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-        match self.names.class(name) {
-            Class::Clear => json_string(&self.scanned(value), out),
-            Class::Url => json_string(&self.url(value), out),
-            Class::Secret => {
-                out.push(b'"');
-                self.hash_into(value, out);
-                out.push(b'"');
-            }
+    /// Appends `[name, value]`; whether the value is what came.
+    fn field_json(&self, name: &[u8], value: &[u8], out: &mut Vec<u8>) -> bool {
+        out.push(b'[');
+        json_string(name, out);
+        out.push(b',');
+        let stored = match self.names.class(name) {
+            Class::Clear => Some(self.scanned(value)),
+            Class::Url => Some(self.url(value)),
+            Class::Secret => None,
+        };
+        if let Some(value) = &stored {
+            json_string(value, out);
+        } else {
+            out.push(b'"');
+            self.hash_into(value, out);
+            out.push(b'"');
         }
+        out.push(b']');
+        matches!(stored, Some(Cow::Borrowed(_)))
     }
 
     /// A query as sent, with the values of secrets replaced.
@@ -210,10 +229,7 @@ mod tests {
     }
 
     fn headers(fields: &[(&str, &str)]) -> Vec<(String, String)> {
-        let mut head = HeadCopy::default();
-        for (name, value) in fields {
-            head.push(name.as_bytes(), value.as_bytes());
-        }
+        let head: HeadCopy = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let mut out = Vec::new();
         redactor().headers_json(&head, &mut out);
         serde_json::from_slice(&out).expect("headers_json writes JSON")
@@ -280,8 +296,7 @@ mod tests {
 
     #[test]
     fn header_bytes_that_are_no_text_become_json_all_the_same() {
-        let mut head = HeadCopy::default();
-        head.push(b"accept", b"a\"\\\x01\xff\xc3\xa9\x7f");
+        let head: HeadCopy = [(&b"accept"[..], &b"a\"\\\x01\xff\xc3\xa9\x7f"[..])].into_iter().collect();
         let mut out = Vec::new();
         redactor().headers_json(&head, &mut out);
         let stored: Vec<(String, String)> = serde_json::from_slice(&out).expect("headers_json writes JSON");

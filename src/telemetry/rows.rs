@@ -16,6 +16,7 @@ use super::event::{
 use super::redact::Redactor;
 use super::schema;
 use crate::model::usage::{Call, ToolCall, ToolResult};
+use crate::wire::head::Method;
 
 const NET: &str = "INSERT INTO net_events (session_id, exchange_id, connection_id, started_at, listener, client, \
     process_name, process_id, user_id, scheme, protocol, host, port, dialed, method, path, query, decision, rule, \
@@ -128,7 +129,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             .shared(event.host.as_deref())?
             .put(event.port)?;
         row.put(event.dialed.map(|address| dialed_text(dialed, address)))?;
-        row.text(event.method.as_deref())?;
+        row.shared(event.method.as_ref().map(Method::as_str))?;
         row.text(event.path.as_deref().map(|raw| redactor.path(raw)).as_deref())?;
         row.text(event.query.as_deref().map(|raw| redactor.query(raw)).as_deref())?;
         row.shared(Some(event.decision.as_str()))?.shared(event.rule.as_deref())?.shared(event.rule_layer)?;
@@ -358,7 +359,7 @@ impl<'a, 'c, 'e> Row<'a, 'c, 'e> {
     fn headers(
         &mut self,
         head: Option<&HeadCopy>,
-        redactor: &Redactor,
+        redactor: &mut Redactor,
         json: &mut Vec<u8>,
     ) -> Result<&mut Self> {
         let Some(head) = head else { return self.put(None::<i64>) };

@@ -256,7 +256,7 @@ impl Writer {
         let Some(database) = &self.database else { return };
         let unused = shared.next_exchange.load(Relaxed).max(shared.next_connection.load(Relaxed));
         let ended = database.end_session(&self.session.id, wall(), self.block, unused);
-        if let Err(error) = ended.and_then(|()| database.checkpoint(RETRY)) {
+        if let Err(error) = ended.and_then(|()| database.empty_log(RETRY)) {
             log::warn!("closing the ledger: {error}");
         }
     }

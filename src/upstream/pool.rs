@@ -6,6 +6,7 @@
 
 use core::net::SocketAddr;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use slab::Slab;
@@ -13,7 +14,7 @@ use slab::Slab;
 use crate::limits::Micros;
 
 /// Everything that makes two origin connections different.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolKey {
     /// Canonical host: what SNI names and what the certificate was verified for.
     pub host: Arc<str>,
@@ -27,8 +28,17 @@ pub struct PoolKey {
     pub trust: u32,
 }
 
+/// Few pieces, because each costs the keyed hash as much as eight bytes do; routes of one host are told apart by
+/// comparing.
+impl Hash for PoolKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.host.as_bytes());
+        state.write_u64(u64::from(self.trust) << 32 | u64::from(self.tls) << 16 | u64::from(self.port));
+    }
+}
+
 /// How an origin is reached.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Route {
     /// At an address that its name resolves to.
     Direct,
@@ -70,14 +80,24 @@ pub enum Put<T> {
 pub struct Pool<T> {
     limits: PoolLimits,
     idle: Slab<Idle<T>>,
-    origins: HashMap<Arc<PoolKey>, Chain>,
+    origins: Slab<Origin>,
+    /// Where each key's origin is: looked up once for a take and once for a put.
+    by_key: HashMap<Arc<PoolKey>, usize>,
     all: Chain,
     serial: u64,
 }
 
+/// What is idle under one key: never nothing.
+#[derive(Debug)]
+struct Origin {
+    key: Arc<PoolKey>,
+    chain: Chain,
+}
+
 #[derive(Debug)]
 struct Idle<T> {
-    key: Arc<PoolKey>,
+    /// Index of its [`Origin`].
+    origin: usize,
     value: T,
     since: Micros,
     serial: u64,
@@ -108,12 +128,14 @@ const ALL: usize = 1;
 impl<T> Pool<T> {
     /// An empty pool.
     pub fn new(limits: PoolLimits) -> Self {
-        Self { limits, idle: Slab::new(), origins: HashMap::new(), all: Chain::default(), serial: 0 }
+        let (idle, origins) = (Slab::new(), Slab::new());
+        Self { limits, idle, origins, by_key: HashMap::new(), all: Chain::default(), serial: 0 }
     }
 
     /// Takes the connection of this key that became idle last.
     pub fn take(&mut self, key: &PoolKey) -> Option<T> {
-        let newest = self.origins.get(key)?.newest?;
+        let origin = *self.by_key.get(key)?;
+        let newest = self.origins[origin].chain.newest?;
         Some(self.unlink(newest))
     }
 
@@ -122,8 +144,14 @@ impl<T> Pool<T> {
         if self.limits.per_origin == 0 || self.limits.total == 0 {
             return Put::Refused(value);
         }
-        let evicted = self.crowded(&key).map(|slot| self.unlink(slot));
-        Put::Kept(self.link(key, value, now), evicted)
+        let known = self.by_key.get(&key).copied();
+        let evicted = self.crowded(known).map(|slot| self.unlink(slot));
+        // What had to go may have been the last of this very origin.
+        let origin = match known.filter(|&origin| self.origins.contains(origin)) {
+            Some(origin) => origin,
+            None => self.add_origin(key),
+        };
+        Put::Kept(self.link(origin, value, now), evicted)
     }
 
     /// Takes one connection that was idle for too long, oldest first; call until there is none.
@@ -143,6 +171,12 @@ impl<T> Pool<T> {
         Some(self.unlink(id.slot))
     }
 
+    /// What the connection of this name is kept under.
+    pub fn key(&self, id: PoolId) -> Option<&PoolKey> {
+        let idle = self.idle.get(id.slot).filter(|idle| idle.serial == id.serial)?;
+        Some(&self.origins[idle.origin].key)
+    }
+
     /// Takes any connection, oldest first: for drain and for a change of trust.
     pub fn pop(&mut self) -> Option<T> {
         self.all.oldest.map(|slot| self.unlink(slot))
@@ -158,25 +192,28 @@ impl<T> Pool<T> {
         self.idle.is_empty()
     }
 
-    /// The connection that has to go before another of this key comes in.
-    fn crowded(&self, key: &PoolKey) -> Option<usize> {
-        match self.origins.get(key) {
-            Some(origin) if origin.len >= self.limits.per_origin => origin.oldest,
+    /// The connection that has to go before another of this origin comes in.
+    fn crowded(&self, origin: Option<usize>) -> Option<usize> {
+        match origin.map(|origin| self.origins[origin].chain) {
+            Some(chain) if chain.len >= self.limits.per_origin => chain.oldest,
             _ if self.idle.len() >= self.limits.total => self.all.oldest,
             _ => None,
         }
     }
 
-    fn link(&mut self, key: PoolKey, value: T, since: Micros) -> PoolId {
+    fn add_origin(&mut self, key: PoolKey) -> usize {
+        let key = Arc::new(key);
+        let origin = self.origins.insert(Origin { key: Arc::clone(&key), chain: Chain::default() });
+        self.by_key.insert(key, origin);
+        origin
+    }
+
+    fn link(&mut self, origin: usize, value: T, since: Micros) -> PoolId {
         self.serial += 1;
-        let key = match self.origins.get_key_value(&key) {
-            Some((shared, _)) => Arc::clone(shared),
-            None => Arc::new(key),
-        };
-        let origin = self.origins.entry(Arc::clone(&key)).or_default();
-        let links = [origin.newest, self.all.newest].map(|older| Link { older, newer: None });
-        let slot = self.idle.insert(Idle { key, value, since, serial: self.serial, links });
-        append::<T, ORIGIN>(&mut self.idle, origin, slot);
+        let chain = &mut self.origins[origin].chain;
+        let links = [chain.newest, self.all.newest].map(|older| Link { older, newer: None });
+        let slot = self.idle.insert(Idle { origin, value, since, serial: self.serial, links });
+        append::<T, ORIGIN>(&mut self.idle, chain, slot);
         append::<T, ALL>(&mut self.idle, &mut self.all, slot);
         PoolId { slot, serial: self.serial }
     }
@@ -184,11 +221,11 @@ impl<T> Pool<T> {
     fn unlink(&mut self, slot: usize) -> T {
         let gone = self.idle.remove(slot);
         cut::<T, ALL>(&mut self.idle, &mut self.all, gone.links[ALL]);
-        if let Some(origin) = self.origins.get_mut(&gone.key) {
-            cut::<T, ORIGIN>(&mut self.idle, origin, gone.links[ORIGIN]);
-            if origin.len == 0 {
-                self.origins.remove(&gone.key);
-            }
+        let chain = &mut self.origins[gone.origin].chain;
+        cut::<T, ORIGIN>(&mut self.idle, chain, gone.links[ORIGIN]);
+        if chain.len == 0 {
+            let origin = self.origins.remove(gone.origin);
+            self.by_key.remove(&origin.key);
         }
         gone.value
     }
@@ -289,9 +326,11 @@ mod tests {
     fn a_stale_name_removes_nothing() {
         let mut pool = Pool::new(LIMITS);
         let (first, _) = kept(pool.put(key("a"), 1, 0));
+        assert_eq!(pool.key(first), Some(&key("a")));
         assert_eq!(pool.remove(first), Some(1));
-        let (second, _) = kept(pool.put(key("a"), 2, 0));
+        let (second, _) = kept(pool.put(key("b"), 2, 0));
         assert_eq!(first.slot, second.slot, "the slot is used again");
+        assert_eq!((pool.key(first), pool.key(second)), (None, Some(&key("b"))));
         assert_eq!(pool.remove(first), None);
         assert_eq!(pool.remove(second), Some(2));
         assert!(pool.is_empty());
@@ -338,7 +377,8 @@ mod tests {
                     _ => prop_assert_eq!(kept(pool.put(name, n, 0)).1, naive.put(origin, n)),
                 }
                 prop_assert_eq!(pool.len(), naive.0.len());
-                prop_assert_eq!(pool.origins.values().map(|chain| chain.len).sum::<usize>(), pool.len());
+                prop_assert_eq!(pool.origins.iter().map(|(_, origin)| origin.chain.len).sum::<usize>(), pool.len());
+                prop_assert_eq!(pool.origins.len(), pool.by_key.len());
             }
         }
     }

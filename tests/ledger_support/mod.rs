@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tollgate::limits::SECOND;
 use tollgate::telemetry::event::{BodyCopy, Decision, Event, NetEvent};
 use tollgate::telemetry::{Ledger, LedgerOptions, SessionInfo, Sink};
+use tollgate::wire::head::Method;
 
 /// Where a test's ledger lies.
 pub struct Place {
@@ -60,7 +61,7 @@ pub fn net(id: u64) -> NetEvent {
         protocol: Some("h1"),
         host: Some(host),
         port: Some(443),
-        method: Some(b"GET"[..].into()),
+        method: Some(Method::Get),
         path: Some(b"/"[..].into()),
         decision: Decision::Allowed,
         status: Some(200),

@@ -5,6 +5,7 @@ use crate::limits::SECOND;
 use crate::model::usage::{Call, OriginError, ToolCall, ToolResult, Usage};
 use crate::telemetry::event::{CallEvent, Client, Decision, ErrorEvent, Event, NetEvent, Phase};
 use crate::telemetry::{Ledger, LedgerOptions, SessionInfo, Sink};
+use crate::wire::head::Method;
 
 /// Two hosts, two processes, three decisions; one call that is priced, one that is not, one that failed.
 fn filled() -> (tempfile::TempDir, Ledger, Reader) {
@@ -48,7 +49,7 @@ fn net(sink: &Sink, host: &str, decision: Decision, status: Option<u16>, second:
         host: Some(host.into()),
         port: Some(443),
         dialed: (decision != Decision::Denied).then(|| ([203, 0, 113, 7], 443).into()),
-        method: Some(b"POST"[..].into()),
+        method: Some(Method::Post),
         path: Some(b"/v1/messages"[..].into()),
         decision,
         status,

@@ -97,6 +97,16 @@ impl Fields {
         self.spans.len()
     }
 
+    /// What names and values stand in, with what is between them.
+    pub fn block(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where each field lies in [`Fields::block`]: start and end of its name, start and end of its value.
+    pub fn places(&self) -> impl ExactSizeIterator<Item = [u32; 4]> {
+        self.spans.iter().map(|span| [span.name.0, span.name.1, span.value.0, span.value.1])
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()

@@ -59,9 +59,11 @@ impl RequestHead {
 
     /// How many more times an OPTIONS or a TRACE may be handed on, where it says so (RFC 9110 §7.6.2).
     pub fn hops_left(&self) -> Result<Option<u64>, HeadError> {
+        if !matches!(self.method, Method::Options | Method::Trace) {
+            return Ok(None);
+        }
         let mut values = self.fields.all(b"max-forwards");
         match (values.next(), values.next()) {
-            _ if !matches!(self.method, Method::Options | Method::Trace) => Ok(None),
             (None, _) => Ok(None),
             (Some(value), None) => framing::decimal(value).map(Some).ok_or(HeadError::MaxForwards),
             _ => Err(HeadError::MaxForwards),

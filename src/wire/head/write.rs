@@ -56,6 +56,7 @@ pub struct ResponsePlan<'a> {
 /// Writes the request to `out` in origin form (`*` where it was the asterisk), always as HTTP/1.1. A request of
 /// CONNECT does not go on, so it is not written.
 pub fn write_request(head: &RequestHead, plan: &RequestPlan<'_>, out: &mut Vec<u8>) {
+    out.reserve(head.target.as_bytes().len() + plan.authority.len() + head.fields.block().len() + OWN);
     put(out, &[head.method.as_bytes(), b" ", head.path()]);
     if let Some(query) = head.query() {
         put(out, &[b"?", query]);
@@ -133,6 +134,9 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
         out.extend_from_slice(part);
     }
 }
+
+/// What is written beside target, authority and fields, without edits: about.
+const OWN: usize = 128;
 
 /// As many as `u64::MAX` has.
 const DIGITS: usize = 20;
