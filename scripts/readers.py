@@ -1,7 +1,9 @@
 """What `scripts/readers` needs beside a shell: `fill LEDGER N` puts rows of an earlier session into a ledger, `read DIR
-TOLLGATE SECONDS` asks everything that can be read, once a second."""
+TOLLGATE WARM SECONDS` asks everything that can be read, once a second, and notes in DIR how much CPU time that took after
+WARM seconds, `spin DIR SECONDS` takes as much and asks nothing."""
 
 import http.client
+import os
 import socket
 import sqlite3
 import subprocess
@@ -61,10 +63,45 @@ class Local(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-def read(directory, tollgate, seconds):
-    end = time.monotonic() + seconds
+class Used:
+    """CPU time of this process and of the commands that it runs, in seconds."""
+
+    def __init__(self):
+        self.ended = 0.0
+        self.running = set()
+
+    def start(self, words):
+        child = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        self.running.add(child.pid)
+        return child
+
+    def run(self, words):
+        child = self.start(words)
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        assert child.returncode == 0, words
+        self.running.remove(child.pid)
+        self.ended += usage.ru_utime + usage.ru_stime
+
+    def so_far(self):
+        return time.process_time() + self.ended + sum(map(cpu_time, list(self.running)))
+
+
+def cpu_time(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            fields = file.read().rpartition(")")[2].split()
+    except FileNotFoundError:  # it has just ended
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def read(directory, tollgate, warm, seconds):
+    begin = time.monotonic()
+    end = begin + warm + seconds
     asked = {"endpoints": 0, "commands": 0}
     database = ["--db", f"{directory}/state/ledger.db"]
+    used = Used()
 
     def endpoints():
         while time.monotonic() < end:
@@ -83,7 +120,7 @@ def read(directory, tollgate, seconds):
         while time.monotonic() < end:
             due = time.monotonic() + 1
             for words in COMMANDS:
-                subprocess.run([tollgate, *words, *database], stdout=subprocess.DEVNULL, check=True)
+                used.run([tollgate, *words, *database])
                 asked["commands"] += 1
             time.sleep(max(0, due - time.monotonic()))
 
@@ -94,18 +131,43 @@ def read(directory, tollgate, seconds):
         while time.monotonic() < end:
             answer.readline()
 
-    log = subprocess.Popen([tollgate, "log", "--follow", "--json", "-n", "1", *database], stdout=subprocess.DEVNULL)
+    log = used.start([tollgate, "log", "--follow", "--json", "-n", "1", *database])
     threads = [threading.Thread(target=work, daemon=True) for work in (endpoints, commands, follow)]
     for thread in threads:
         thread.start()
+    time.sleep(warm)
+    before = used.so_far()
+    time.sleep(seconds)
+    spent = used.so_far() - before
+    with open(f"{directory}/spent", "w") as file:
+        file.write(str(spent / seconds))
     for thread in threads[:2]:  # the follower waits for a row that may not come
         thread.join()
     log.terminate()
-    print(f"{asked['endpoints']} answers of endpoints and {asked['commands']} commands in {seconds} s")
+    print(
+        f"{asked['endpoints']} answers of endpoints and {asked['commands']} commands in {warm + seconds:.0f} s, "
+        f"{spent:.1f} s of CPU in {seconds:.0f} s",
+        file=sys.stderr,
+    )
+
+
+def spin(directory, seconds):
+    """Takes the CPU time that `read` took, in as many pieces a second as it has programs."""
+    with open(f"{directory}/spent") as file:
+        share = float(file.read())
+    end, piece = time.monotonic() + seconds, 0.05
+    while time.monotonic() < end:
+        due, enough = time.monotonic() + piece, time.process_time() + share * piece
+        while time.process_time() < enough and time.monotonic() < end:
+            pass
+        time.sleep(max(0, due - time.monotonic()))
+    print(f"{time.process_time():.1f} s of CPU spun", file=sys.stderr)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "fill":
         fill(sys.argv[2], int(sys.argv[3]))
+    elif sys.argv[1] == "spin":
+        spin(sys.argv[2], float(sys.argv[3]))
     else:
-        read(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+        read(sys.argv[2], sys.argv[3], float(sys.argv[4]), float(sys.argv[5]))

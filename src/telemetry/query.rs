@@ -21,7 +21,7 @@ use super::schema;
 
 pub use filter::{Filter, Pattern, StatusRange};
 pub use record::Record;
-pub use sums::{Group, LearnRow, SessionTotals, Totals, UsageReport, UsageRow, UsageSum};
+pub use sums::{Group, LearnRow, RequestRow, SessionTotals, Totals, UsageReport, UsageRow, UsageSum};
 
 /// What rows are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,8 +171,23 @@ impl Reader {
         if range.newest == Some(0) {
             return Ok(range.after.max(self.end(source)?));
         }
-        // One snapshot for both statements.
-        let _snapshot = self.connection.unchecked_transaction()?;
+        self.at_one_moment(|reader| reader.rows_now(source, filter, range, &mut each))
+    }
+
+    /// Everything that `read` reads is of one moment, whatever is written meanwhile.
+    pub fn at_one_moment<T>(&self, read: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let within = !self.connection.is_autocommit();
+        let _snapshot = if within { None } else { Some(self.connection.unchecked_transaction()?) };
+        read(self)
+    }
+
+    fn rows_now(
+        &self,
+        source: Source,
+        filter: &Filter,
+        range: Range,
+        each: &mut impl FnMut(&Record) -> bool,
+    ) -> Result<Position> {
         let (condition, values) = filter.condition(source)?;
         let after = self.before_newest(source, &condition, &values, range)?.unwrap_or(range.after);
         let limit = range.limit.map_or(-1, |limit| limit as i64);

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
-use crate::telemetry::query::{Filter, Position, Range, Reader, Record, Result, Source};
+use crate::telemetry::query::{
+    Filter, Group, Position, Range, Reader, Record, RequestRow, Result, Source, UsageRow,
+};
 
 /// Rows kept of each kind.
 const KEPT: usize = 500;
@@ -77,6 +79,9 @@ impl Data {
     /// The file is opened anew each time: it may have been set aside and made again.
     pub(super) fn refresh(&mut self) -> Result<bool> {
         let reader = Reader::open(&self.path)?;
+        if self.events_at == Position::default() {
+            return reader.at_one_moment(|reader| self.begin(reader)).map(|()| false);
+        }
         let (events, events_at) = self.batch(&reader, Source::Events, self.events_at)?;
         let (calls, calls_at) = self.batch(&reader, Source::Calls, self.calls_at)?;
         (self.events_at, self.calls_at) = (events_at, calls_at);
@@ -88,6 +93,39 @@ impl Data {
             self.call(record);
         }
         Ok(more)
+    }
+
+    /// The first look: sums over all that is there, and the newest rows of each kind.
+    fn begin(&mut self, reader: &Reader) -> Result<()> {
+        *self = Self::new(self.filter.clone(), std::mem::take(&mut self.path));
+        for row in reader.requests(&self.filter)? {
+            self.counted(&row);
+        }
+        self.requests = newest(reader, Source::Events, &self.filter)?;
+        if self.decisions.contains_key(DENIED) {
+            let denied = Filter { decision: Some(DENIED.to_owned()), ..self.filter.clone() };
+            self.denials = newest(reader, Source::Events, &denied)?;
+        }
+        if self.filter.check(Source::Calls).is_ok() {
+            for row in reader.usage_report(Group::Model, &self.filter)?.rows {
+                self.total.add_all(&row);
+                named(&mut self.models, row.key.as_deref().unwrap_or_default()).add_all(&row);
+            }
+            for row in reader.usage_report(Group::Host, &self.filter)?.rows {
+                named(&mut self.hosts, row.key.as_deref().unwrap_or_default()).add_all(&row);
+            }
+            self.calls = newest(reader, Source::Calls, &self.filter)?;
+        }
+        (self.events_at, self.calls_at) = (reader.end(Source::Events)?, reader.end(Source::Calls)?);
+        Ok(())
+    }
+
+    fn counted(&mut self, row: &RequestRow) {
+        *self.decisions.entry(row.decision.clone()).or_default() += row.requests;
+        for sums in [&mut self.total, named(&mut self.hosts, row.host.as_deref().unwrap_or_default())] {
+            sums.requests += row.requests;
+            sums.denied += if row.decision == DENIED { row.requests } else { 0 };
+        }
     }
 
     fn batch(&self, reader: &Reader, source: Source, after: Position) -> Result<(Vec<Record>, Position)> {
@@ -106,7 +144,7 @@ impl Data {
 
     fn request(&mut self, record: Record) {
         let decision = record.text("decision");
-        let denied = decision == "denied";
+        let denied = decision == DENIED;
         *self.decisions.entry(decision.to_owned()).or_default() += 1;
         for sums in [&mut self.total, named(&mut self.hosts, record.text("host"))] {
             sums.requests += 1;
@@ -130,7 +168,24 @@ impl Data {
     }
 }
 
+/// The decision that has a list of its own.
+const DENIED: &str = "denied";
+
 impl Sums {
+    fn add_all(&mut self, row: &UsageRow) {
+        let totals = &row.sum.totals;
+        let known = |sum: &mut Option<i64>, more: Option<i64>| {
+            *sum = sum.map_or(more, |sum| Some(sum.saturating_add(more.unwrap_or(0))));
+        };
+        self.calls += totals.calls;
+        self.failed += totals.failed;
+        self.unpriced += totals.unpriced;
+        known(&mut self.input, totals.input_tokens);
+        known(&mut self.cached, totals.cache_read_tokens);
+        known(&mut self.output, totals.output_tokens);
+        known(&mut self.cost, totals.cost_pico_usd);
+    }
+
     fn add(&mut self, call: &Record) {
         let known = |sum: &mut Option<i64>, column: &str| {
             if let Some(value) = call.int(column) {
@@ -148,6 +203,16 @@ impl Sums {
     }
 }
 
+fn newest(reader: &Reader, source: Source, filter: &Filter) -> Result<VecDeque<Record>> {
+    let mut rows = VecDeque::new();
+    let range = Range { newest: Some(KEPT), ..Range::default() };
+    reader.rows(source, filter, range, |record| {
+        rows.push_back(record.clone());
+        true
+    })?;
+    Ok(rows)
+}
+
 /// The sums of a name; those of all further ones once there are too many.
 fn named<'s>(all: &'s mut BTreeMap<String, Sums>, name: &str) -> &'s mut Sums {
     let name = match name {
@@ -163,4 +228,65 @@ fn keep(rows: &mut VecDeque<Record>, record: Record) {
         rows.pop_front();
     }
     rows.push_back(record);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::usage::{Call, Usage};
+    use crate::telemetry::event::{CallEvent, Client, Decision, Event, NetEvent};
+    use crate::telemetry::{Ledger, LedgerOptions, SessionInfo, Sink};
+
+    /// One request with a call.
+    fn row(sink: &Sink, n: usize) {
+        let at = 1_000_000 * n as i64;
+        let exchange_id = sink.next_exchange_id();
+        let event = NetEvent {
+            host: (n % 5 != 0).then(|| format!("h{}.test", n % 4).into()),
+            decision: if n.is_multiple_of(3) { Decision::Denied } else { Decision::Allowed },
+            ..NetEvent::begin(exchange_id, at, "tcp://127.0.0.1:1".into(), Arc::new(Client::default()))
+        };
+        let call = Call {
+            provider: "openai",
+            model: (n % 7 != 0).then(|| format!("m{}", n % 3)),
+            usage: Usage { input: (n % 2 == 0).then_some(n as u64), output: Some(1), ..Usage::default() },
+            cost_pico_usd: (n % 4 == 0).then_some(n as i64),
+            error_type: (n % 6 == 0).then(|| "overloaded".to_owned()),
+            ..Call::default()
+        };
+        let call = CallEvent { exchange_id, started_at: at, call };
+        for event in [Event::Net(Box::new(event)), Event::Call(Box::new(call))] {
+            sink.try_send(event).expect("room");
+        }
+        while sink.written() < 2 * n as u64 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn a_first_look_says_what_looking_on_would_have_said() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let ledger = Ledger::open(LedgerOptions::in_dir(dir.path(), SessionInfo::default())).expect("opened");
+        let (sink, path) = (ledger.sender(), dir.path().join("ledger.db"));
+        let mut followed = Data::new(Filter::default(), path.clone());
+        let facts = |data: &Data| {
+            let newest = |rows: &VecDeque<Record>| -> Vec<_> {
+                rows.iter().map(|row| (row.int("exchange_id"), row.text("host").to_owned())).collect()
+            };
+            let sums = (data.decisions.clone(), data.models.clone(), data.hosts.clone(), data.total.clone());
+            (sums, newest(&data.requests), newest(&data.denials), newest(&data.calls))
+        };
+        for n in 1..=40 {
+            assert!(!followed.refresh().expect("read"), "there is no more");
+            row(&sink, n);
+            let mut first = Data::new(Filter::default(), path.clone());
+            assert!(!first.refresh().expect("read"));
+            followed.refresh().expect("read");
+            assert_eq!(facts(&first), facts(&followed), "after {n}");
+        }
+        assert_eq!((followed.total.requests, followed.total.denied, followed.total.calls), (40, 13, 40));
+    }
 }

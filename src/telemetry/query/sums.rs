@@ -125,6 +125,17 @@ pub struct SessionTotals {
     pub totals: Totals,
 }
 
+/// Requests to one host that ended alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRow {
+    /// The host, where it is known.
+    pub host: Option<String>,
+    /// allowed, denied, failed, aborted, spliced.
+    pub decision: String,
+    /// How many.
+    pub requests: i64,
+}
+
 /// One kind of request that was seen, for proposing rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LearnRow {
@@ -142,6 +153,11 @@ pub struct LearnRow {
     pub spliced: i64,
     /// Addresses that they reached by our own look-up, `IP:PORT` each, with commas between.
     pub resolved: Option<String>,
+}
+
+/// Values for the parameters before those of filters.
+fn unused() -> impl Iterator<Item = Value> {
+    [Value::Null, Value::Null, Value::Null].into_iter()
 }
 
 impl UsageReport {
@@ -177,14 +193,29 @@ impl Reader {
             Source::Calls.tables()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement
-            .query(params_from_iter([Value::Null, Value::Null, Value::Null].into_iter().chain(values)))?;
+        let mut rows = statement.query(params_from_iter(unused().chain(values)))?;
         let mut groups = Groups::default();
         while let Some(row) = rows.next()? {
             let name = row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)?;
             groups.of(name).add(row, 1)?;
         }
         Ok(groups)
+    }
+
+    /// Requests by host and decision, the most first. One pass in the table's order, in which neighbours are mostly alike.
+    pub fn requests(&self, filter: &Filter) -> Result<Vec<RequestRow>> {
+        let (condition, values) = filter.condition(Source::Events)?;
+        let sql = format!(
+            "SELECT e.host, e.decision FROM net_events e WHERE coalesce(?1, ?2, ?3) IS NULL AND {condition}"
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(unused().chain(values)))?;
+        let mut counts = gather::Counts::default();
+        while let Some(row) = rows.next()? {
+            let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
+            counts.add(text(0)?, text(1)?.unwrap_or_default());
+        }
+        Ok(counts.end())
     }
 
     /// All sessions in the order of their start. The requests of one lie in its blocks of ids, so each is read once.

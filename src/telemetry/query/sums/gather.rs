@@ -1,11 +1,12 @@
 //! Calls on their way into sums: one pass, in which nothing overflows whatever an origin claimed, and what is unknown
 //! stays so.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use rusqlite::Row;
 
-use super::{Totals, UsageSum};
+use super::{RequestRow, Totals, UsageSum};
 
 /// What is read of a call, in the order in which [`Gathering::add`] reads it.
 pub(super) const COLUMNS: &str = "c.error_type IS NOT NULL, c.usage_state = 'partial', c.input_tokens, c.cache_read_tokens, \
@@ -49,6 +50,43 @@ impl IntoIterator for Groups {
     fn into_iter(self) -> Self::IntoIter {
         let named = self.named.into_iter().map(|(name, gathering)| (Some(name), gathering));
         Box::new(named.chain(self.nameless.map(|gathering| (None, gathering))))
+    }
+}
+
+/// Requests counted by host and decision.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    rows: Vec<RequestRow>,
+    /// Where the row of a host and a decision is.
+    places: HashMap<(Option<String>, String), usize>,
+    /// Where the row that was counted last is.
+    last: usize,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, host: Option<&str>, decision: &str) {
+        let is = |row: &RequestRow| row.host.as_deref() == host && row.decision == decision;
+        if !self.rows.get(self.last).is_some_and(is) {
+            self.last = self.place(host, decision);
+        }
+        self.rows[self.last].requests += 1;
+    }
+
+    fn place(&mut self, host: Option<&str>, decision: &str) -> usize {
+        let key = (host.map(str::to_owned), decision.to_owned());
+        *self.places.entry(key).or_insert_with_key(|(host, decision)| {
+            self.rows.push(RequestRow { host: host.clone(), decision: decision.clone(), requests: 0 });
+            self.rows.len() - 1
+        })
+    }
+
+    /// The most first, then by name.
+    pub(super) fn end(mut self) -> Vec<RequestRow> {
+        self.rows.sort_by(|a, b| {
+            let order = |row: &RequestRow| (Reverse(row.requests), row.host.clone(), row.decision.clone());
+            order(a).cmp(&order(b))
+        });
+        self.rows
     }
 }
 
