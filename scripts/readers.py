@@ -37,7 +37,7 @@ def fill(path, count):
     )
     for n in range(0, count, 1000):
         last = first + min(n + 999, count - 1)
-        ledger.execute("INSERT INTO commits (at, net_events) VALUES (?, ?)", (now, f"[[{first + n},{last}]]"))
+        ledger.execute("INSERT INTO commits (at, net_events) VALUES (?, ?)", (now + (n + 1000) * 30_000, f"[[{first + n},{last}]]"))
     ledger.commit()
 
 

@@ -202,11 +202,12 @@ impl Reader {
         Ok(groups)
     }
 
-    /// Requests by host and decision, the most first. One pass in the table's order, in which neighbours are mostly alike.
+    /// Requests by host and decision, the most first, in one pass over them: neighbours are mostly alike.
     pub fn requests(&self, filter: &Filter) -> Result<Vec<RequestRow>> {
         let (condition, values) = filter.condition(Source::Events)?;
         let sql = format!(
-            "SELECT e.host, e.decision FROM net_events e WHERE coalesce(?1, ?2, ?3) IS NULL AND {condition}"
+            "SELECT e.host, e.decision FROM {} WHERE coalesce(?1, ?2, ?3) IS NULL AND {condition}",
+            Source::Events.tables()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(unused().chain(values)))?;

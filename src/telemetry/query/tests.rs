@@ -303,3 +303,17 @@ fn large_sorts_go_where_they_are_told() {
         connection.query_row("PRAGMA temp_store_directory", [], |row| row.get(0)).expect("a database");
     assert_eq!(Path::new(&told), place);
 }
+
+#[test]
+fn a_row_is_found_by_its_time_although_the_clock_was_set_back_before_it_was_written() {
+    let (dir, ledger, reader) = filled();
+    let sink = ledger.sender();
+    let now = reader.moment("0s").expect("readable").expect("a moment") / 1_000_000;
+    net(&sink, "late.test", Decision::Allowed, Some(200), now + 500);
+    wait(&sink, 8);
+    let since = |second: i64| Filter { since: Some(second * 1_000_000), ..Filter::default() };
+    assert_eq!(hosts(&reader, &since(now + 400), Range::default()), ["late.test"]);
+    assert_eq!(reader.requests(&since(now + 400)).expect("readable").len(), 1);
+    assert!(hosts(&reader, &since(now + 501), Range::default()).is_empty());
+    drop((dir, ledger));
+}
