@@ -273,6 +273,22 @@ impl Conn {
         }
     }
 
+    /// Bytes have left, and `before` had waited. Whether the machine may have something to do now: most often it waits
+    /// for what comes next, and only the time counts.
+    pub fn note_left(&mut self, before: usize, now: Micros, draining: bool) -> bool {
+        let rests = self.state.as_ref().is_none_or(|state| state.rests(&self.legs));
+        if !rests || before >= HIGH_MARK || draining || self.can_resume() {
+            return true;
+        }
+        self.note_room(now);
+        if let Some(state) = &mut self.state {
+            state.note_sent(&self.legs, now);
+            self.deadline = state.deadline();
+        }
+        self.waiting = self.queued(Side::Guest) + self.queued(Side::Origin);
+        false
+    }
+
     /// Whether input was kept back that there is room for now.
     fn can_resume(&self) -> bool {
         self.legs.guest.can_resume() || self.legs.origin.as_ref().is_some_and(|leg| leg.can_resume())

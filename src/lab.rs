@@ -331,7 +331,7 @@ impl Lab {
                 peer.ended.get_or_insert(End::Fin);
             }
         }
-        if left < before {
+        if left < before && self.conn.note_left(before, self.now.mono, self.draining) {
             self.with_conn(Conn::run);
         }
         left < before

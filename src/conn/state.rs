@@ -155,6 +155,24 @@ impl State {
         }
     }
 
+    /// Whether nothing is to be done before a peer sends something: between two requests, and while the origin thinks
+    /// about a request that is whole.
+    pub fn rests(&self, legs: &Legs) -> bool {
+        let silent = legs.guest.unread() == 0 && !legs.guest.has_ended();
+        match self {
+            Self::Request(state) => silent && state.is_idle(),
+            Self::Stream(state) => silent && state.awaits_answer(legs),
+            _ => false,
+        }
+    }
+
+    /// Bytes have left while the state rests.
+    pub fn note_sent(&mut self, legs: &Legs, now: Micros) {
+        if let (Self::Stream(state), Some(origin)) = (self, &legs.origin) {
+            state.note_sent(origin, now);
+        }
+    }
+
     /// The origin's transport broke.
     pub fn origin_lost(&mut self) {
         if let Self::Stream(state) = self {

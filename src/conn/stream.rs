@@ -114,6 +114,19 @@ impl Stream {
         self.origin_lost = true;
     }
 
+    /// Whether the request is whole and nothing of an answer has come.
+    pub fn awaits_answer(&self, legs: &Legs) -> bool {
+        let silent = legs.origin.as_ref().is_some_and(|origin| origin.unread() == 0 && !origin.has_ended());
+        silent && self.upload.done && matches!(self.download, Download::Head { .. })
+    }
+
+    /// The last byte of the request may have left.
+    pub fn note_sent(&mut self, origin: &Leg, now: Micros) {
+        if self.sent_at.is_none() && self.upload.done && origin.queued() == 0 {
+            self.sent_at = Some(now);
+        }
+    }
+
     /// Moves what can be moved.
     pub fn turn(mut self: Box<Self>, legs: &mut Legs, session: &mut Session, cx: &mut Cx<'_>) -> Turn {
         if guest_left(legs) {
@@ -141,9 +154,7 @@ impl Stream {
         cx: &mut Cx<'_>,
     ) -> Result<Progress, Box<Fault>> {
         self.upload(&mut legs.guest, origin)?;
-        if self.sent_at.is_none() && self.upload.done && origin.queued() == 0 {
-            self.sent_at = Some(cx.now.mono);
-        }
+        self.note_sent(origin, cx.now.mono);
         let mut head = std::mem::take(&mut cx.scratch.out);
         head.clear();
         let progress = self.download(&mut legs.guest, origin, &mut head, cx);

@@ -143,11 +143,13 @@ impl Reactor {
                 return true;
             }
         }
-        let made_room = self.conns.get(key).is_some_and(|entry| entry.conn.queued(side) < before);
-        if made_room {
+        let Some(entry) = self.conns.get_mut(key).filter(|entry| entry.conn.queued(side) < before) else {
+            return false;
+        };
+        if entry.conn.note_left(before, self.now.mono, self.draining) {
             self.turn(key, Conn::run);
         }
-        made_room
+        true
     }
 
     /// An origin takes nothing more. What it sent before it closed is still there to be read: an early answer, or the

@@ -245,16 +245,16 @@ mod tests {
         let at = 1_000_000 * n as i64;
         let exchange_id = sink.next_exchange_id();
         let event = NetEvent {
-            host: (n % 5 != 0).then(|| format!("h{}.test", n % 4).into()),
+            host: (!n.is_multiple_of(5)).then(|| format!("h{}.test", n % 4).into()),
             decision: if n.is_multiple_of(3) { Decision::Denied } else { Decision::Allowed },
             ..NetEvent::begin(exchange_id, at, "tcp://127.0.0.1:1".into(), Arc::new(Client::default()))
         };
         let call = Call {
             provider: "openai",
-            model: (n % 7 != 0).then(|| format!("m{}", n % 3)),
-            usage: Usage { input: (n % 2 == 0).then_some(n as u64), output: Some(1), ..Usage::default() },
-            cost_pico_usd: (n % 4 == 0).then_some(n as i64),
-            error_type: (n % 6 == 0).then(|| "overloaded".to_owned()),
+            model: (!n.is_multiple_of(7)).then(|| format!("m{}", n % 3)),
+            usage: Usage { input: n.is_multiple_of(2).then_some(n as u64), output: Some(1), ..Usage::default() },
+            cost_pico_usd: n.is_multiple_of(4).then_some(n as i64),
+            error_type: n.is_multiple_of(6).then(|| "overloaded".to_owned()),
             ..Call::default()
         };
         let call = CallEvent { exchange_id, started_at: at, call };
