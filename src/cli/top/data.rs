@@ -252,7 +252,11 @@ mod tests {
         let call = Call {
             provider: "openai",
             model: (!n.is_multiple_of(7)).then(|| format!("m{}", n % 3)),
-            usage: Usage { input: n.is_multiple_of(2).then_some(n as u64), output: Some(1), ..Usage::default() },
+            usage: Usage {
+                input: n.is_multiple_of(2).then_some(n as u64),
+                output: Some(1),
+                ..Usage::default()
+            },
             cost_pico_usd: n.is_multiple_of(4).then_some(n as i64),
             error_type: n.is_multiple_of(6).then(|| "overloaded".to_owned()),
             ..Call::default()
