@@ -37,7 +37,8 @@ def fill(path, count):
     )
     for n in range(0, count, 1000):
         last = first + min(n + 999, count - 1)
-        ledger.execute("INSERT INTO commits (at, net_events) VALUES (?, ?)", (now + (n + 1000) * 30_000, f"[[{first + n},{last}]]"))
+        written = now + (n + 1000) * 30_000  # after the last of its rows began
+        ledger.execute("INSERT INTO commits (at, net_events) VALUES (?, ?)", (written, f"[[{first + n},{last}]]"))
     ledger.commit()
 
 
@@ -97,8 +98,7 @@ def cpu_time(pid):
 
 
 def read(directory, tollgate, warm, seconds):
-    begin = time.monotonic()
-    end = begin + warm + seconds
+    end = time.monotonic() + warm + seconds
     asked = {"endpoints": 0, "commands": 0}
     database = ["--db", f"{directory}/state/ledger.db"]
     used = Used()
@@ -152,7 +152,7 @@ def read(directory, tollgate, warm, seconds):
 
 
 def spin(directory, seconds):
-    """Takes the CPU time that `read` took, in as many pieces a second as it has programs."""
+    """Takes as much CPU time a second as `read` took, in twenty pieces."""
     with open(f"{directory}/spent") as file:
         share = float(file.read())
     end, piece = time.monotonic() + seconds, 0.05

@@ -91,6 +91,11 @@ mod tests {
             assert_eq!(memo.get(name, value), None, "{split}");
             memo.put(name, value, &[split as u8]);
             assert_eq!(memo.get(name, value), Some(&[split as u8][..]));
+            // Wherever the same bytes lie, another name is another field.
+            let (other, rest) = b"abcdabcd".split_at((split + 1) % 9);
+            memo.slots.swap(place(name, value), place(other, rest));
+            assert_eq!(memo.get(other, rest), None, "{split}");
+            memo = Memo::new();
         }
         assert_eq!(Memo::new().get(b"", b""), None);
     }
