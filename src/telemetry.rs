@@ -25,7 +25,9 @@ pub mod redact;
 mod retention;
 mod rows;
 mod schema;
+mod segments;
 pub mod sink;
+mod sums;
 pub mod text;
 mod writer;
 

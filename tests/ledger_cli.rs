@@ -35,7 +35,8 @@ impl Bench {
             cost_pico_usd: Some(12_340_000_000),
             ..Call::default()
         };
-        let call = CallEvent { exchange_id: id, started_at: 1_795_000_000_000_000, call };
+        let call =
+            CallEvent { exchange_id: id, started_at: 1_795_000_000_000_000, call, ..CallEvent::default() };
         sink.try_send(Event::Call(Box::new(call))).expect("room");
         let mut refused = net(sink.next_exchange_id());
         (refused.decision, refused.status, refused.rule) =

@@ -36,7 +36,12 @@ fn filled() -> (Place, Ledger, Sink) {
         total_us: 1_500_000,
         ..Call::default()
     };
-    let call = CallEvent { exchange_id: event.exchange_id, started_at: event.started_at, call };
+    let call = CallEvent {
+        exchange_id: event.exchange_id,
+        started_at: event.started_at,
+        call,
+        ..CallEvent::default()
+    };
     sink.try_send(Event::Net(Box::new(event))).expect("room");
     sink.try_send(Event::Call(Box::new(call))).expect("room");
     assert!(eventually(|| sink.written() == 2));

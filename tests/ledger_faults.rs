@@ -159,7 +159,7 @@ fn calls_may_come_before_their_exchange_and_carry_their_tools() {
         ..Call::default()
     };
     for _ in 0..2 {
-        let event = CallEvent { exchange_id: id, started_at: 1, call: call.clone() };
+        let event = CallEvent { exchange_id: id, started_at: 1, call: call.clone(), ..CallEvent::default() };
         sink.try_send(Event::Call(Box::new(event))).expect("room");
     }
     sink.try_send(Event::Net(Box::new(net(id)))).expect("room");

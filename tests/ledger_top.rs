@@ -62,7 +62,7 @@ impl Bench {
             cost_pico_usd: Some(12_340_000_000),
             ..Call::default()
         };
-        let call = CallEvent { exchange_id, started_at: self.started(), call };
+        let call = CallEvent { exchange_id, started_at: self.started(), call, ..CallEvent::default() };
         self.sink.try_send(Event::Call(Box::new(call))).expect("room");
     }
 

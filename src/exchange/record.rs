@@ -1,5 +1,7 @@
 //! The end of an exchange: exactly one net event, the model calls, and the errors that an origin reported (P32).
 
+use std::sync::Arc;
+
 use crate::limits::Now;
 use crate::model::price;
 use crate::model::usage::{Call, OriginError};
@@ -104,7 +106,8 @@ impl Exchange {
             call.price_version = Some(version.to_owned());
             call.cost_pico_usd = Some(cost);
         }
-        let started_at = self.started.wall;
-        Event::Call(Box::new(CallEvent { exchange_id: self.row.exchange_id, started_at, call }))
+        let (host, client) = (self.row.host.clone(), Arc::clone(&self.row.client));
+        let (exchange_id, started_at) = (self.row.exchange_id, self.started.wall);
+        Event::Call(Box::new(CallEvent { exchange_id, host, client, started_at, call }))
     }
 }

@@ -274,10 +274,14 @@ pub struct WebSocketFacts {
 }
 
 /// One model run of an exchange.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CallEvent {
     /// The exchange it belongs to.
     pub exchange_id: u64,
+    /// That of the exchange, whose own row may come later.
+    pub host: Option<Arc<str>>,
+    /// That of the exchange.
+    pub client: Arc<Client>,
     /// Unix microseconds.
     pub started_at: i64,
     /// The facts.

@@ -12,6 +12,7 @@ use super::database::{Database, SessionRow, Settings};
 use super::options::{LedgerOptions, SessionInfo};
 use super::redact::{Redactor, load_key};
 use super::rows::Scratch;
+use super::segments::Segments;
 use super::sink::{Message, Shared, Sink};
 use super::writer::{self, Writer};
 use crate::limits::Micros;
@@ -96,6 +97,7 @@ impl Ledger {
             retention: options.retention,
             forget_at: writer::mono(),
             unconfirmed: None,
+            segments: Segments::default(),
         };
         let thread = thread::Builder::new()
             .name("ledger".to_owned())

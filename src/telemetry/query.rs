@@ -19,9 +19,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
 
 use super::schema;
 
+pub use super::sums::Totals;
 pub use filter::{Filter, Pattern, StatusRange};
 pub use record::Record;
-pub use sums::{Group, LearnRow, RequestRow, SessionTotals, Totals, UsageReport, UsageRow, UsageSum};
+pub use sums::{Group, LearnRow, RequestRow, SessionTotals, UsageReport, UsageRow, UsageSum};
 
 /// What rows are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +189,7 @@ impl Reader {
         range: Range,
         each: &mut impl FnMut(&Record) -> bool,
     ) -> Result<Position> {
-        let (condition, values) = filter.condition(source)?;
+        let (condition, values) = filter.condition(source, self.version)?;
         let after = self.before_newest(source, &condition, &values, range)?.unwrap_or(range.after);
         let limit = range.limit.map_or(-1, |limit| limit as i64);
         let sql = format!(

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     const ROWS: &str = "INSERT OR IGNORE INTO sessions VALUES ('s', NULL, NULL, 0, NULL, '', ''); \
-        INSERT OR IGNORE INTO id_blocks VALUES (1, 100, 's'); \
+        INSERT OR IGNORE INTO id_blocks (first_id, end_id, session_id) VALUES (1, 100, 's'); \
         INSERT INTO net_events (session_id, connection_id, started_at, listener, scheme, decision, total_us) \
         VALUES ('s', 1, 0, '', '', 'allowed', 0); \
         INSERT INTO bodies (exchange_id, request) SELECT max(exchange_id), x'00' FROM net_events;";

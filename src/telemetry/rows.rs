@@ -81,6 +81,8 @@ pub(super) struct Rows<'c, 's, 'e> {
     error: Prepared<'c, 'e>,
     dns: Prepared<'c, 'e>,
     policy: Prepared<'c, 'e>,
+    /// Id of the first call.
+    first_call: Option<i64>,
     /// Ids of the next call, error and look-up, once one was written.
     next_call: Option<i64>,
     next_error: Option<i64>,
@@ -101,10 +103,16 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             error: Prepared::new(connection, ERROR)?,
             dns: Prepared::of_session(connection, DNS, session)?,
             policy: Prepared::of_session(connection, POLICY, session)?,
+            first_call: None,
             next_call: None,
             next_error: None,
             next_dns: None,
         })
+    }
+
+    /// Id of the first call that was inserted; those of the others follow.
+    pub(super) fn first_call(&self) -> Option<i64> {
+        self.first_call
     }
 
     /// Inserts the row or rows of one event.
@@ -170,6 +178,7 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
         let Call { usage, .. } = &event.call;
         let call = &event.call;
         let call_id = taken(self.connection, &mut self.next_call, "model_calls", "call_id")?;
+        self.first_call.get_or_insert(call_id);
         let mut row = Row::new(&mut self.call);
         row.put(call_id)?
             .number(event.exchange_id)?

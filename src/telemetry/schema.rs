@@ -8,6 +8,7 @@ const STEPS: &[&str] = &[
     include_str!("schema/policies.sql"),
     include_str!("schema/bodies.sql"),
     include_str!("schema/original.sql"),
+    include_str!("schema/sums.sql"),
 ];
 
 /// The version that this program reads and writes.
@@ -18,6 +19,9 @@ pub(super) const BODIES: i64 = 3;
 
 /// The first version that says where guests' packets were going.
 pub(super) const ORIGINAL: i64 = 4;
+
+/// The first version that keeps sums beside the rows.
+pub(super) const SUMS: i64 = 5;
 
 /// The id that the next row of a table gets: higher than any that a row has or had.
 pub(super) fn next_id(connection: &Connection, table: &str, column: &str) -> rusqlite::Result<i64> {

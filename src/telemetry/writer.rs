@@ -25,6 +25,7 @@ use super::options::Retention;
 use super::retention;
 use super::rows::{Rows, Scratch};
 use super::schema;
+use super::segments::{Segments, Written};
 use super::sink::{KINDS, Message, Shared, Trouble, kind_index};
 
 /// Most events in one transaction.
@@ -56,6 +57,7 @@ pub(super) struct Writer {
     pub(super) forget_at: Instant,
     /// The last commit, until it is known that the file that it went to is still the ledger.
     pub(super) unconfirmed: Option<Commit>,
+    pub(super) segments: Segments,
 }
 
 /// What a commit is known by.
@@ -63,6 +65,10 @@ pub(super) struct Writer {
 pub(super) struct Commit {
     id: i64,
     at: i64,
+    /// Id of the first call, where calls came with it.
+    first_call: Option<i64>,
+    /// Each event of the batch has its row.
+    whole: bool,
 }
 
 /// Unix microseconds.
@@ -153,7 +159,7 @@ impl Writer {
             result => result,
         };
         let outcome = match written {
-            Ok(bad) => self.confirm(batch.len() as u64, bad),
+            Ok(bad) => self.confirm(batch, bad),
             Err(Refusal::File(found)) => Err(found),
             Err(Refusal::Row) => Err(Trouble::Io),
         };
@@ -164,10 +170,16 @@ impl Writer {
     }
 
     /// A commit counts only if the file it went to is still the ledger.
-    fn confirm(&mut self, events: u64, bad: u64) -> Result<(), Trouble> {
+    fn confirm(&mut self, batch: &[Event], bad: u64) -> Result<(), Trouble> {
         self.database.as_mut().map_or(Err(Trouble::Io), Database::look)?;
-        self.unconfirmed = None;
-        self.shared.written.fetch_add(events - bad, Relaxed);
+        self.segments.stored();
+        match self.unconfirmed.take() {
+            Some(Commit { id, first_call, whole: true, .. }) => {
+                self.segments.add(batch, Written { commit_id: id, first_call });
+            }
+            _ => self.segments.give_up(),
+        }
+        self.shared.written.fetch_add(batch.len() as u64 - bad, Relaxed);
         Ok(())
     }
 
@@ -182,12 +194,14 @@ impl Writer {
         {
             return Ok(0); // the file was away for a while, or was mended from its log
         }
-        let bad = {
-            let rows = Rows::new(&transaction, &self.session.id, &mut self.scratch)?;
-            insert_all(&transaction, rows, batch, carefully)?
+        self.segments.store(&transaction, &self.session.id)?;
+        let (bad, first_call) = {
+            let mut rows = Rows::new(&transaction, &self.session.id, &mut self.scratch)?;
+            (insert_all(&transaction, &mut rows, batch, carefully)?, rows.first_call())
         };
         let at = wall();
-        let commit = record_commit(&transaction, batch, at)?;
+        let id = record_commit(&transaction, batch, at)?;
+        let commit = Commit { id, at, first_call, whole: bad.is_empty() };
         for (kind, why) in &bad {
             record_dropped(&transaction, at, kind, 1, why)?;
         }
@@ -211,6 +225,7 @@ impl Writer {
         })?;
         database.reserve_again(&self.session, self.block)?;
         self.database = Some(database);
+        self.segments.give_up();
         Ok(())
     }
 
@@ -255,8 +270,9 @@ impl Writer {
         }
         let Some(database) = &self.database else { return };
         let unused = shared.next_exchange.load(Relaxed).max(shared.next_connection.load(Relaxed));
+        let summed = self.segments.end(&database.connection, &self.session.id);
         let ended = database.end_session(&self.session.id, wall(), self.block, unused);
-        if let Err(error) = ended.and_then(|()| database.empty_log(RETRY)) {
+        if let Err(error) = summed.and(ended).and_then(|()| database.empty_log(RETRY)) {
             log::warn!("closing the ledger: {error}");
         }
     }
@@ -287,7 +303,7 @@ impl From<rusqlite::Error> for Refusal {
 /// Inserts the batch; returns kind and reason of each event that could not be stored.
 fn insert_all<'e>(
     connection: &Connection,
-    mut rows: Rows<'_, '_, 'e>,
+    rows: &mut Rows<'_, '_, 'e>,
     batch: &'e [Event],
     carefully: bool,
 ) -> Result<Vec<(&'static str, String)>, Refusal> {
@@ -295,7 +311,7 @@ fn insert_all<'e>(
     for event in batch {
         if !carefully {
             rows.insert(event)?;
-        } else if let Some(why) = insert_alone(connection, &mut rows, event)? {
+        } else if let Some(why) = insert_alone(connection, rows, event)? {
             bad.push((KINDS[kind_index(event)], why));
         }
     }
@@ -323,20 +339,21 @@ fn insert_alone<'e>(
 }
 
 /// One row that says which exchanges came with this batch.
-fn record_commit(connection: &Connection, batch: &[Event], at: i64) -> rusqlite::Result<Commit> {
-    let mut ids: Vec<u64> = batch
-        .iter()
-        .filter_map(|event| match event {
-            Event::Net(event) => Some(event.exchange_id),
+fn record_commit(connection: &Connection, batch: &[Event], at: i64) -> rusqlite::Result<i64> {
+    let requests = || {
+        batch.iter().filter_map(|event| match event {
+            Event::Net(event) => Some(event),
             _ => None,
         })
-        .collect();
+    };
+    let mut ids: Vec<u64> = requests().map(|event| event.exchange_id).collect();
     ids.sort_unstable();
+    let latest = requests().map(|event| event.started_at).max().unwrap_or(at);
     let id = schema::next_id(connection, "commits", "commit_id")?;
     connection
-        .prepare_cached("INSERT INTO commits (commit_id, at, net_events) VALUES (?, ?, ?)")?
-        .execute((id, at, ranges(&ids)))?;
-    Ok(Commit { id, at })
+        .prepare_cached("INSERT INTO commits (commit_id, at, net_events, latest) VALUES (?, ?, ?, ?)")?
+        .execute((id, at, ranges(&ids), latest))?;
+    Ok(id)
 }
 
 /// Ascending ids as a JSON array of ranges.

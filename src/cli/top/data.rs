@@ -261,7 +261,7 @@ mod tests {
             error_type: n.is_multiple_of(6).then(|| "overloaded".to_owned()),
             ..Call::default()
         };
-        let call = CallEvent { exchange_id, started_at: at, call };
+        let call = CallEvent { exchange_id, started_at: at, call, ..CallEvent::default() };
         for event in [Event::Net(Box::new(event)), Event::Call(Box::new(call))] {
             sink.try_send(event).expect("room");
         }

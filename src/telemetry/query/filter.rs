@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use rusqlite::types::Value;
 
-use super::{QueryError, Result, Source};
+use super::sums::Sums;
+use super::{QueryError, Result, Source, schema};
 
 /// Which rows are wanted; what is absent does not restrict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,17 +72,24 @@ impl FromStr for StatusRange {
     }
 }
 
-/// By how much the clock may have been set back between a request and its row, in microseconds.
+/// By how much the clock may have been set back between a request and its row, in microseconds, where the commit does not
+/// say how late its requests began.
 const CLOCK_STEP: i64 = 600_000_000;
+
+/// A process is meant by its id.
+fn is_number(process: &str) -> bool {
+    process.bytes().all(|byte| byte.is_ascii_digit())
+}
 
 impl Filter {
     /// Whether rows of this source can be filtered like that.
     pub fn check(&self, source: Source) -> Result<()> {
-        self.condition(source).map(drop)
+        self.condition(source, schema::VERSION).map(drop)
     }
 
-    /// The condition with its values, which are numbered from `?4` on; always true where nothing is filtered.
-    pub(super) fn condition(&self, source: Source) -> Result<(String, Vec<Value>)> {
+    /// The condition with its values, which are numbered from `?4` on; always true where nothing is filtered. `version` is
+    /// that of the ledger.
+    pub(super) fn condition(&self, source: Source, version: i64) -> Result<(String, Vec<Value>)> {
         let mut condition = Condition::default();
         condition.pattern(self.host.as_ref(), &[source.host()]);
         condition.equal(self.decision.as_deref(), source.decision());
@@ -98,21 +106,38 @@ impl Filter {
         if let Some(since) = self.since {
             condition.add(&format!("{} >= ?", source.time()), [since.into()]);
             if source == Source::Events {
-                // A row is committed after its request began, so that the commits before need not be opened.
-                condition.add("k.at >= ?", [since.saturating_sub(CLOCK_STEP).into()]);
+                condition.commits_since(since, version);
             }
         }
         if let Some(until) = self.until {
             condition.add(&format!("{} < ?", source.time()), [until.into()]);
         }
-        if let Some(session) = &self.session {
-            let sql = format!(
-                "{} IN (SELECT session_id FROM sessions WHERE name = ? OR substr(session_id, 1, length(?)) = ?)",
-                source.session()
-            );
-            condition.add(&sql, [session.clone().into()]);
-        }
+        condition.session(self.session.as_deref(), source.session());
         Ok(condition.done())
+    }
+
+    /// The condition over sums of whole segments, `s` of `g`, but for time; none where sums do not tell, so that rows have
+    /// to be read. Values are numbered from `?4` on.
+    pub(super) fn over_sums(&self, sums: Sums) -> Option<(String, Vec<Value>)> {
+        let mut condition = Condition::default();
+        condition.pattern(self.host.as_ref(), &["s.host"]);
+        condition.session(self.session.as_deref(), "g.session_id");
+        let (calls, requests) = (
+            self.model.is_some() || self.provider.is_some() || self.process.is_some(),
+            self.decision.is_some(),
+        );
+        match sums {
+            _ if self.status.is_some() => return None,
+            Sums::Requests if calls => return None,
+            Sums::Requests => condition.equal(self.decision.as_deref(), "s.decision"),
+            Sums::Calls if requests || self.process.as_deref().is_some_and(is_number) => return None,
+            Sums::Calls => {
+                condition.pattern(self.model.as_ref(), &["s.model", "s.model_requested"]);
+                condition.equal(self.provider.as_deref(), "s.provider");
+                condition.equal(self.process.as_deref(), "s.process_name");
+            }
+        }
+        Some(condition.done())
     }
 
     fn of_calls(&self, source: Source, condition: &mut Condition) -> Result<()> {
@@ -171,6 +196,22 @@ impl Condition {
         let Some(pattern) = pattern else { return };
         let any: Vec<_> = columns.iter().map(|column| format!("lower({column}) GLOB ?")).collect();
         self.add(&format!("({})", any.join(" OR ")), [pattern.glob().into()]);
+    }
+
+    /// Leaves the commits unopened of which no request began since then.
+    fn commits_since(&mut self, since: i64, version: i64) {
+        if version < schema::SUMS {
+            self.add("k.at >= ?", [since.saturating_sub(CLOCK_STEP).into()]);
+            return;
+        }
+        let first = "k.commit_id >= coalesce((SELECT min(commit_id) FROM commits WHERE latest >= ?), 9e18)";
+        self.add(&format!("k.latest >= ? AND {first}"), [since.into()]);
+    }
+
+    fn session(&mut self, session: Option<&str>, column: &str) {
+        let Some(session) = session else { return };
+        let named = "SELECT session_id FROM sessions WHERE name = ? OR substr(session_id, 1, length(?)) = ?";
+        self.add(&format!("{column} IN ({named})"), [session.to_owned().into()]);
     }
 
     fn equal(&mut self, value: Option<&str>, column: &str) {

@@ -2,16 +2,16 @@
 //!
 //! A sum of nothing known is null, never 0: calls whose cost is unknown are counted beside the sum of the others.
 
-mod gather;
+mod added;
 
 use std::cmp::Reverse;
 
-use rusqlite::params_from_iter;
-use rusqlite::types::Value;
 use serde::Serialize;
 
-use super::{Filter, Reader, Result, Source};
-use gather::{Gathering, Groups};
+use super::super::sums::{CallSum, Totals};
+use super::{Filter, Reader, Result};
+
+pub(super) use added::Sums;
 
 /// What usage is added up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,41 +32,21 @@ pub enum Group {
 }
 
 impl Group {
-    fn key(self) -> &'static str {
+    /// What names a call's group: in its row, and in sums.
+    fn key(self) -> [[&'static str; 1]; 2] {
         match self {
-            Self::Model => "coalesce(c.model, c.model_requested)",
-            Self::Provider => "c.provider",
-            Self::Host => "e.host",
-            Self::Process => "e.process_name",
-            Self::Day => "date(c.started_at / 1000000, 'unixepoch')",
-            Self::Session => "c.session_id",
+            Self::Model => {
+                [["coalesce(c.model, c.model_requested)"], ["coalesce(s.model, s.model_requested)"]]
+            }
+            Self::Provider => [["c.provider"], ["s.provider"]],
+            Self::Host => [["e.host"], ["s.host"]],
+            Self::Process => [["e.process_name"], ["s.process_name"]],
+            Self::Day => {
+                [["date(c.started_at / 1000000, 'unixepoch')"], ["date(s.day * 86400, 'unixepoch')"]]
+            }
+            Self::Session => [["c.session_id"], ["g.session_id"]],
         }
     }
-}
-
-/// Sums over model calls.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Calls.
-    pub calls: i64,
-    /// Calls that ended in an error.
-    pub failed: i64,
-    /// Calls whose counts are not the provider's last word.
-    pub partial: i64,
-    /// All input, cache reads and writes included.
-    pub input_tokens: Option<i64>,
-    /// Input read from a cache.
-    pub cache_read_tokens: Option<i64>,
-    /// Input written to a cache.
-    pub cache_write_tokens: Option<i64>,
-    /// All output, reasoning included.
-    pub output_tokens: Option<i64>,
-    /// Output that was reasoning.
-    pub reasoning_tokens: Option<i64>,
-    /// Known cost, in 1e-12 USD.
-    pub cost_pico_usd: Option<i64>,
-    /// Calls with tokens whose cost is unknown.
-    pub unpriced: i64,
 }
 
 /// Sums over model calls, and what cannot be added up further.
@@ -77,7 +57,7 @@ pub struct UsageSum {
     pub totals: Totals,
     /// The part of all input that was read from a cache, from 0 to 1, over the calls of which both counts are known.
     pub cache_hit_share: Option<f64>,
-    /// Half of the calls that say so had their first token within this many microseconds (nearest rank).
+    /// Half of the calls that say so had their first token within this many microseconds (nearest rank, to 1 %).
     pub first_token_p50_us: Option<i64>,
     /// 99 of 100 had it within these.
     pub first_token_p99_us: Option<i64>,
@@ -155,9 +135,23 @@ pub struct LearnRow {
     pub resolved: Option<String>,
 }
 
-/// Values for the parameters before those of filters.
-fn unused() -> impl Iterator<Item = Value> {
-    [Value::Null, Value::Null, Value::Null].into_iter()
+impl RequestRow {
+    fn of(name: &[Option<&str>], requests: i64) -> Self {
+        let part = |at: usize| name.get(at).copied().flatten();
+        Self { host: part(0).map(str::to_owned), decision: part(1).unwrap_or_default().to_owned(), requests }
+    }
+}
+
+impl UsageSum {
+    fn of(sum: &CallSum) -> Self {
+        let (read, all) = sum.cached;
+        Self {
+            totals: sum.totals.clone(),
+            cache_hit_share: (all > 0.0).then(|| (read / all).min(1.0)),
+            first_token_p50_us: sum.first_tokens.percentile(50),
+            first_token_p99_us: sum.first_tokens.percentile(99),
+        }
+    }
 }
 
 impl UsageReport {
@@ -171,69 +165,54 @@ impl UsageReport {
 }
 
 impl Reader {
-    /// Usage by group and in total, in one pass over the calls. A first token's time takes 8 bytes meanwhile.
+    /// Usage by group and in total. A first token's time is known to 1 %, so that no more than a histogram is kept of it.
     pub fn usage_report(&self, by: Group, filter: &Filter) -> Result<UsageReport> {
-        let (mut rows, mut total) = (Vec::new(), Gathering::default());
-        for (key, gathering) in self.gather(by, filter)? {
-            total.merge(&gathering);
-            rows.push(UsageRow { key, sum: gathering.end() });
+        let (mut rows, mut total) = (Vec::new(), CallSum::default());
+        for (name, sum) in self.added::<CallSum, 1>(by.key(), filter)?.iter() {
+            total.merge(sum);
+            rows.push(UsageRow { key: name[0].map(str::to_owned), sum: UsageSum::of(sum) });
         }
-        let mut report = UsageReport { by, rows, total: total.end() };
+        let mut report = UsageReport { by, rows, total: UsageSum::of(&total) };
         report.sort();
         Ok(report)
     }
 
-    fn gather(&self, by: Group, filter: &Filter) -> Result<Groups> {
-        let (condition, values) = filter.condition(Source::Calls)?;
-        // Filters are numbered from ?4 on; the first three are for rows, so they are only named here.
-        let sql = format!(
-            "SELECT {}, {} FROM {} WHERE coalesce(?1, ?2, ?3) IS NULL AND {condition}",
-            by.key(),
-            gather::COLUMNS,
-            Source::Calls.tables()
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(unused().chain(values)))?;
-        let mut groups = Groups::default();
-        while let Some(row) = rows.next()? {
-            let name = row.get_ref(0)?.as_str_or_null().map_err(rusqlite::Error::from)?;
-            groups.of(name).add(row, 1)?;
-        }
-        Ok(groups)
-    }
-
-    /// Requests by host and decision, the most first, in one pass over them: neighbours are mostly alike.
+    /// Requests by host and decision, the most first, then by name.
     pub fn requests(&self, filter: &Filter) -> Result<Vec<RequestRow>> {
-        let (condition, values) = filter.condition(Source::Events)?;
-        let sql = format!(
-            "SELECT e.host, e.decision FROM {} WHERE coalesce(?1, ?2, ?3) IS NULL AND {condition}",
-            Source::Events.tables()
-        );
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(unused().chain(values)))?;
-        let mut counts = gather::Counts::default();
-        while let Some(row) = rows.next()? {
-            let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
-            counts.add(text(0)?, text(1)?.unwrap_or_default());
-        }
-        Ok(counts.end())
+        let counts = self.added::<i64, 2>([["e.host", "e.decision"], ["s.host", "s.decision"]], filter)?;
+        let mut rows: Vec<_> =
+            counts.iter().map(|(name, requests)| RequestRow::of(&name, *requests)).collect();
+        rows.sort_by(|a, b| {
+            let order = |row: &RequestRow| (Reverse(row.requests), row.host.clone(), row.decision.clone());
+            order(a).cmp(&order(b))
+        });
+        Ok(rows)
     }
 
-    /// All sessions in the order of their start. The requests of one lie in its blocks of ids, so each is read once.
+    /// All sessions in the order of their start.
     pub fn sessions(&self) -> Result<Vec<SessionTotals>> {
-        let mut calls = self.gather(Group::Session, &Filter::default())?;
+        self.at_one_moment(Self::sessions_now)
+    }
+
+    fn sessions_now(&self) -> Result<Vec<SessionTotals>> {
+        let all = Filter::default();
+        let mut calls = self.added::<CallSum, 1>(Group::Session.key(), &all)?;
+        let names = [["e.session_id", "e.decision"], ["g.session_id", "s.decision"]];
+        let mut requests = self.added::<i64, 2>(names, &all)?;
         let mut statement = self.connection.prepare_cached(
-            "WITH requests AS (SELECT session_id, count(*) AS requests, sum(decision = 'denied') AS denied, \
-                sum(decision = 'failed') AS failed FROM net_events GROUP BY session_id) \
-             SELECT s.session_id, s.name, s.command, s.started_at, s.ended_at, s.version, s.policy_digest, \
-                coalesce(requests, 0), coalesce(denied, 0), coalesce(failed, 0) \
-             FROM sessions s LEFT JOIN requests USING (session_id) \
-             ORDER BY s.started_at, s.session_id",
+            "SELECT session_id, name, command, started_at, ended_at, version, policy_digest FROM sessions \
+             ORDER BY started_at, session_id",
         )?;
         let rows = statement.query_map([], |row| {
             let session_id: String = row.get(0)?;
+            let mut counted = |decision| *requests.of(&[Some(&session_id), Some(decision)]);
+            let [denied, failed] = [counted("denied"), counted("failed")];
+            let others: i64 = ["allowed", "aborted", "spliced"].map(counted).iter().sum();
             Ok(SessionTotals {
-                totals: calls.take(&session_id),
+                requests: others + denied + failed,
+                denied,
+                failed_requests: failed,
+                totals: calls.of(&[Some(&session_id)]).totals.clone(),
                 session_id,
                 name: row.get(1)?,
                 command: row.get(2)?,
@@ -241,9 +220,6 @@ impl Reader {
                 ended_at: row.get(4)?,
                 version: row.get(5)?,
                 policy_digest: row.get(6)?,
-                requests: row.get(7)?,
-                denied: row.get(8)?,
-                failed_requests: row.get(9)?,
             })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)

@@ -71,8 +71,13 @@ fn call(sink: &Sink, exchange_id: u64, model: &str, cost: Option<i64>, error: Op
         tool_results: vec![ToolResult { preview: Some("done".into()), ..ToolResult::default() }],
         ..Call::default()
     };
-    sink.try_send(Event::Call(Box::new(CallEvent { exchange_id, started_at: 1_000_000, call })))
-        .expect("room");
+    sink.try_send(Event::Call(Box::new(CallEvent {
+        exchange_id,
+        started_at: 1_000_000,
+        call,
+        ..CallEvent::default()
+    })))
+    .expect("room");
 }
 
 fn hosts(reader: &Reader, filter: &Filter, range: Range) -> Vec<String> {
@@ -212,7 +217,7 @@ fn shares_and_percentiles_are_of_the_calls_that_say_so_and_nothing_overflows() {
             first_token_us,
             ..Call::default()
         };
-        let event = CallEvent { exchange_id: 1, started_at: 2_000_000, call };
+        let event = CallEvent { exchange_id: 1, started_at: 2_000_000, call, ..CallEvent::default() };
         sink.try_send(Event::Call(Box::new(event))).expect("room");
     };
     put("a", Some(100), Some(80), Some(30));

@@ -1,0 +1,90 @@
+-- Version 5: sums beside the rows, so that a question about usage reads one row for thousands of calls.
+--
+-- A segment is a stretch of rows that were written one after another by one session, and its sums say what reading them
+-- would. Not every row is in one: what is not is read by itself. Whatever deletes or changes a row, by hand too, takes
+-- its segment away.
+
+CREATE TABLE call_segments (           -- model_calls from first_call to last_call
+  first_call INTEGER PRIMARY KEY, last_call INTEGER NOT NULL, session_id TEXT NOT NULL,
+  earliest   INTEGER NOT NULL, latest INTEGER NOT NULL     -- started_at of its rows
+) STRICT;
+
+CREATE TABLE call_sums (               -- what adds up of a segment's calls that are alike in what is named here
+  first_call INTEGER NOT NULL REFERENCES call_segments, position INTEGER NOT NULL,
+  day INTEGER NOT NULL,                -- since 1970-01-01, UTC
+  provider TEXT NOT NULL, model TEXT, model_requested TEXT, host TEXT, process_name TEXT,
+  calls INTEGER NOT NULL, failed INTEGER NOT NULL, partial INTEGER NOT NULL, unpriced INTEGER NOT NULL,
+  input_tokens INTEGER, cache_read_tokens INTEGER, cache_write_tokens INTEGER, output_tokens INTEGER,
+  reasoning_tokens INTEGER, cost_pico_usd INTEGER,
+  both_cache_read REAL NOT NULL, both_input REAL NOT NULL,    -- of the calls that say both
+  first_tokens BLOB NOT NULL,          -- histogram of first_token_us
+  PRIMARY KEY (first_call, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE request_segments (        -- the net_events of commits from first_commit to last_commit
+  first_commit   INTEGER PRIMARY KEY, last_commit INTEGER NOT NULL, session_id TEXT NOT NULL,
+  earliest       INTEGER NOT NULL, latest INTEGER NOT NULL,
+  first_exchange INTEGER NOT NULL, last_exchange INTEGER NOT NULL  -- lowest and highest of their ids
+) STRICT;
+
+CREATE TABLE request_sums (
+  first_commit INTEGER NOT NULL REFERENCES request_segments, position INTEGER NOT NULL,
+  host TEXT, decision TEXT NOT NULL, requests INTEGER NOT NULL,
+  PRIMARY KEY (first_commit, position)
+) STRICT, WITHOUT ROWID;
+
+-- No net_event of the commit began later. For older commits clocks are trusted to ten minutes.
+ALTER TABLE commits ADD COLUMN latest INTEGER NOT NULL DEFAULT 9223372036854775807;
+UPDATE commits SET latest = at + 600000000;
+CREATE INDEX commits_latest ON commits (latest);
+
+-- The highest exchange of the block of which something was forgotten or changed: a segment that is still growing looks
+-- here before it is written.
+ALTER TABLE id_blocks ADD COLUMN touched INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX request_segments_exchange ON request_segments (first_exchange);
+
+CREATE TRIGGER call_segment_gone AFTER DELETE ON call_segments BEGIN
+  DELETE FROM call_sums WHERE first_call = OLD.first_call;
+END;
+
+CREATE TRIGGER request_segment_gone AFTER DELETE ON request_segments BEGIN
+  DELETE FROM request_sums WHERE first_commit = OLD.first_commit;
+END;
+
+CREATE TRIGGER model_call_deleted AFTER DELETE ON model_calls BEGIN
+  DELETE FROM call_segments WHERE last_call >= OLD.call_id
+    AND first_call = (SELECT max(first_call) FROM call_segments WHERE first_call <= OLD.call_id);
+  UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
+    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
+END;
+
+CREATE TRIGGER model_call_changed AFTER UPDATE ON model_calls BEGIN
+  DELETE FROM call_segments WHERE last_call >= OLD.call_id
+    AND first_call = (SELECT max(first_call) FROM call_segments WHERE first_call <= OLD.call_id);
+  UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
+    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
+END;
+
+CREATE TRIGGER net_event_deleted AFTER DELETE ON net_events BEGIN
+  DELETE FROM call_segments WHERE first_call IN
+    (SELECT (SELECT max(first_call) FROM call_segments WHERE first_call <= c.call_id)
+     FROM model_calls c WHERE c.exchange_id = OLD.exchange_id);
+  DELETE FROM request_segments WHERE first_exchange <= OLD.exchange_id AND last_exchange >= OLD.exchange_id;
+  UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
+    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
+END;
+
+CREATE TRIGGER net_event_changed AFTER UPDATE ON net_events BEGIN
+  DELETE FROM call_segments WHERE first_call IN
+    (SELECT (SELECT max(first_call) FROM call_segments WHERE first_call <= c.call_id)
+     FROM model_calls c WHERE c.exchange_id = OLD.exchange_id);
+  DELETE FROM request_segments WHERE first_exchange <= OLD.exchange_id AND last_exchange >= OLD.exchange_id;
+  UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
+    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
+END;
+
+CREATE TRIGGER commit_deleted AFTER DELETE ON commits BEGIN
+  DELETE FROM request_segments WHERE last_commit >= OLD.commit_id
+    AND first_commit = (SELECT max(first_commit) FROM request_segments WHERE first_commit <= OLD.commit_id);
+END;

@@ -1,0 +1,277 @@
+//! Sums of what the writer has written, kept beside the rows a segment at a time (`schema/sums.sql`).
+//!
+//! A segment grows in memory from batches that are surely in the file, and is written with a later one. It is given up
+//! where its ids do not follow each other (another process wrote between), where something of it was forgotten or changed
+//! meanwhile, and where it would hardly be shorter than its rows. Then readers read the rows: it costs time, never truth.
+
+use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
+
+use super::database::trouble;
+use super::event::{CallEvent, Event, NetEvent};
+use super::sums::{CallSum, Groups, Totals};
+use crate::model::usage::UsageState;
+
+/// A segment is full with so many rows, or names.
+const ROWS: u64 = 8192;
+const NAMES: usize = 1024;
+
+/// Fewer rows are read as fast as their sums.
+const WORTH: u64 = 256;
+/// So many rows have to have one name, in the mean.
+const ALIKE: u64 = 4;
+
+const DAY: i64 = 86_400_000_000;
+
+/// What was written by one transaction of this process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Written {
+    pub(super) commit_id: i64,
+    /// Id of the first call; those of the others follow.
+    pub(super) first_call: Option<i64>,
+}
+
+/// The segments that are growing, and those that are to be written.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    calls: Segment<CallSum>,
+    requests: Segment<i64>,
+    full_calls: Option<Segment<CallSum>>,
+    full_requests: Option<Segment<i64>>,
+    /// The day that was named last.
+    day: (i64, String),
+}
+
+#[derive(Debug)]
+struct Segment<S> {
+    /// First id, and the one that has to come next.
+    first: i64,
+    next: i64,
+    rows: u64,
+    /// Times at which the first and the last of its rows began.
+    times: (i64, i64),
+    /// Lowest and highest exchange.
+    exchanges: (u64, u64),
+    groups: Groups<S>,
+}
+
+impl<S> Default for Segment<S> {
+    fn default() -> Self {
+        let (times, exchanges) = ((i64::MAX, i64::MIN), (u64::MAX, 0));
+        Self { first: 0, next: 0, rows: 0, times, exchanges, groups: Groups::default() }
+    }
+}
+
+impl<S: Default> Segment<S> {
+    /// Goes on with this id, or begins anew with it.
+    fn follow(&mut self, id: i64) {
+        if self.rows == 0 || self.next != id {
+            *self = Self { first: id, next: id, ..Self::default() };
+        }
+    }
+
+    fn row(&mut self, exchange_id: u64, started_at: i64, name: &[Option<&str>]) -> &mut S {
+        self.rows += 1;
+        self.times = (self.times.0.min(started_at), self.times.1.max(started_at));
+        self.exchanges = (self.exchanges.0.min(exchange_id), self.exchanges.1.max(exchange_id));
+        self.groups.of(name)
+    }
+
+    /// What is full leaves, if it is worth its place.
+    fn take_full(&mut self) -> Option<Self> {
+        let is_full = self.rows >= ROWS || self.groups.len() >= NAMES;
+        if is_full { std::mem::take(self).worthy() } else { None }
+    }
+
+    fn worthy(self) -> Option<Self> {
+        (self.rows >= WORTH && self.rows >= ALIKE * self.groups.len() as u64).then_some(self)
+    }
+
+    /// Whether all of it is still as it was written.
+    fn is_intact(&self, connection: &Connection) -> Result<bool> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM id_blocks WHERE touched >= ? AND first_id <= ?)";
+        let (lowest, highest) = self.exchanges;
+        connection.prepare_cached(sql)?.query_row((lowest as i64, highest as i64), |row| row.get(0))
+    }
+}
+
+impl Segments {
+    /// Adds a batch that is in the file.
+    pub(super) fn add(&mut self, batch: &[Event], written: Written) {
+        self.requests.follow(written.commit_id);
+        if let Some(first) = written.first_call {
+            self.calls.follow(first);
+        }
+        for event in batch {
+            match event {
+                Event::Net(event) => self.request(event),
+                Event::Call(event) => self.call(event),
+                _ => {}
+            }
+        }
+        self.requests.next = written.commit_id + 1;
+        self.full_requests = self.requests.take_full();
+        self.full_calls = self.calls.take_full();
+    }
+
+    fn request(&mut self, event: &NetEvent) {
+        let name = [event.host.as_deref(), Some(event.decision.as_str())];
+        *self.requests.row(event.exchange_id, event.started_at, &name) += 1;
+    }
+
+    fn call(&mut self, event: &CallEvent) {
+        let day = event.started_at.div_euclid(DAY);
+        if self.day.0 != day || self.day.1.is_empty() {
+            self.day = (day, day.to_string());
+        }
+        let call = &event.call;
+        let name = [
+            Some(self.day.1.as_str()),
+            Some(call.provider),
+            call.model.as_deref(),
+            call.model_requested.as_deref(),
+            event.host.as_deref(),
+            event.client.process_name.as_deref(),
+        ];
+        let (totals, first_token_us) = facts(event);
+        self.calls.row(event.exchange_id, event.started_at, &name).add(totals, first_token_us);
+        self.calls.next += 1;
+    }
+
+    /// Gives up what is not written yet: the file is another one, or ids have gaps.
+    pub(super) fn give_up(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Writes what is full, within the transaction that is open; rows never wait for that.
+    pub(super) fn store(&self, connection: &Connection, session: &str) -> Result<()> {
+        if self.full_calls.is_none() && self.full_requests.is_none() {
+            return Ok(());
+        }
+        connection.execute_batch("SAVEPOINT segments")?;
+        let stored = self.store_each(connection, session);
+        let undo = if stored.is_err() { "ROLLBACK TO segments; " } else { "" };
+        connection.execute_batch(&[undo, "RELEASE segments"].concat())?;
+        match stored {
+            Err(error) if trouble(&error).is_none() => {
+                log::warn!("sums of the ledger's rows are not kept: {error}");
+                Ok(())
+            }
+            stored => stored,
+        }
+    }
+
+    fn store_each(&self, connection: &Connection, session: &str) -> Result<()> {
+        if let Some(segment) = &self.full_calls
+            && segment.is_intact(connection)?
+        {
+            store_calls(connection, session, segment)?;
+        }
+        if let Some(segment) = &self.full_requests
+            && segment.is_intact(connection)?
+            && has_commits(connection, segment)?
+        {
+            store_requests(connection, session, segment)?;
+        }
+        Ok(())
+    }
+
+    /// The transaction of [`Segments::store`] is in the file.
+    pub(super) fn stored(&mut self) {
+        (self.full_calls, self.full_requests) = (None, None);
+    }
+
+    /// No more rows will come: writes what there is.
+    pub(super) fn end(&mut self, connection: &Connection, session: &str) -> Result<()> {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        self.store(&transaction, session)?;
+        self.full_calls = std::mem::take(&mut self.calls).worthy();
+        self.full_requests = std::mem::take(&mut self.requests).worthy();
+        self.store(&transaction, session)?;
+        transaction.commit()
+    }
+}
+
+/// What a call adds; numbers as its row has them.
+fn facts(event: &CallEvent) -> (Totals, Option<i64>) {
+    let (call, usage) = (&event.call, &event.call.usage);
+    let count = |value: Option<u64>| value.map(|value| value as i64);
+    let totals = Totals {
+        failed: i64::from(call.error_type.is_some()),
+        partial: i64::from(call.usage_state == UsageState::Partial),
+        input_tokens: count(usage.input),
+        cache_read_tokens: count(usage.cache_read),
+        cache_write_tokens: count(usage.cache_write),
+        output_tokens: count(usage.output),
+        reasoning_tokens: count(usage.reasoning),
+        cost_pico_usd: call.cost_pico_usd,
+        ..Totals::default()
+    };
+    (totals, count(call.first_token_us))
+}
+
+fn store_calls(connection: &Connection, session: &str, segment: &Segment<CallSum>) -> Result<()> {
+    let (earliest, latest) = segment.times;
+    connection.prepare_cached("INSERT INTO call_segments VALUES (?, ?, ?, ?, ?)")?.execute((
+        segment.first,
+        segment.next - 1,
+        session,
+        earliest,
+        latest,
+    ))?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO call_sums VALUES (?, ?, CAST(? AS INTEGER), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    for (position, (name, sum)) in segment.groups.iter().enumerate() {
+        statement.raw_bind_parameter(1, segment.first)?;
+        statement.raw_bind_parameter(2, position as i64)?;
+        for (column, part) in name.iter().enumerate() {
+            statement.raw_bind_parameter(3 + column, part)?;
+        }
+        let totals = &sum.totals;
+        for (column, count) in
+            [totals.calls, totals.failed, totals.partial, totals.unpriced].iter().enumerate()
+        {
+            statement.raw_bind_parameter(9 + column, count)?;
+        }
+        let known = [
+            totals.input_tokens,
+            totals.cache_read_tokens,
+            totals.cache_write_tokens,
+            totals.output_tokens,
+            totals.reasoning_tokens,
+            totals.cost_pico_usd,
+        ];
+        for (column, count) in known.iter().enumerate() {
+            statement.raw_bind_parameter(13 + column, count)?;
+        }
+        statement.raw_bind_parameter(19, sum.cached.0)?;
+        statement.raw_bind_parameter(20, sum.cached.1)?;
+        statement.raw_bind_parameter(21, sum.first_tokens.encode())?;
+        statement.raw_execute()?;
+    }
+    Ok(())
+}
+
+/// Whether the commits of a segment are all there.
+fn has_commits(connection: &Connection, segment: &Segment<i64>) -> Result<bool> {
+    let sql = "SELECT count(*) = ?2 - ?1 FROM commits WHERE commit_id >= ?1 AND commit_id < ?2";
+    connection.prepare_cached(sql)?.query_row((segment.first, segment.next), |row| row.get(0))
+}
+
+fn store_requests(connection: &Connection, session: &str, segment: &Segment<i64>) -> Result<()> {
+    let ((earliest, latest), (lowest, highest)) = (segment.times, segment.exchanges);
+    connection.prepare_cached("INSERT INTO request_segments VALUES (?, ?, ?, ?, ?, ?, ?)")?.execute((
+        segment.first,
+        segment.next - 1,
+        session,
+        earliest,
+        latest,
+        lowest as i64,
+        highest as i64,
+    ))?;
+    let mut statement = connection.prepare_cached("INSERT INTO request_sums VALUES (?, ?, ?, ?, ?)")?;
+    for (position, (name, requests)) in segment.groups.iter().enumerate() {
+        statement.execute((segment.first, position as i64, name[0], name[1], requests))?;
+    }
+    Ok(())
+}

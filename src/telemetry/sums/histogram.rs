@@ -1,0 +1,195 @@
+//! Durations counted by how long they were, to about one part in a hundred: small enough to be stored for every group,
+//! and two of them add up to what one of all values would be.
+//!
+//! Up to [`EXACT`] each value has a bucket of its own; above, each power of two is cut into 64 (as HDR histograms do), so
+//! that the middle of a bucket is off by less than 1 %.
+
+/// Values below have a bucket each.
+const EXACT: u64 = 128;
+/// Buckets of a power of two: 2 to this.
+const BITS: u32 = 6;
+
+/// How often each bucket was met, in the order of buckets; none is kept that was not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::telemetry) struct Histogram(Vec<(u16, u64)>);
+
+impl Histogram {
+    /// Counts a value; below 0 it is 0.
+    pub(in crate::telemetry) fn add(&mut self, value: i64) {
+        self.count(bucket(value.max(0) as u64), 1);
+    }
+
+    pub(in crate::telemetry) fn merge(&mut self, other: &Self) {
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+            return;
+        }
+        other.0.iter().for_each(|(bucket, times)| self.count(*bucket, *times));
+    }
+
+    fn count(&mut self, bucket: u16, times: u64) {
+        match self.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(times),
+            Err(at) => self.0.insert(at, (bucket, times)),
+        }
+    }
+
+    /// The value that at least `percent` of all do not exceed (nearest rank), to 1 %; of no values none.
+    pub(in crate::telemetry) fn percentile(&self, percent: u64) -> Option<i64> {
+        let all = self.0.iter().fold(0_u128, |sum, (_, times)| sum + u128::from(*times));
+        let rank = (all * u128::from(percent)).div_ceil(100);
+        let mut below = 0;
+        let found = self.0.iter().find(|(_, times)| {
+            below += u128::from(*times);
+            below >= rank
+        });
+        found.map(|(bucket, _)| middle(*bucket))
+    }
+
+    /// As bytes: for each bucket how far it is behind the one before, and how often it was met, as LEB128.
+    pub(in crate::telemetry) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.0.len() * 3);
+        let mut before = 0;
+        for (bucket, times) in &self.0 {
+            write_number(u64::from(bucket - before), &mut out);
+            write_number(*times, &mut out);
+            before = *bucket;
+        }
+        out
+    }
+
+    /// What [`Histogram::encode`] wrote; none for anything else.
+    pub(in crate::telemetry) fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let (mut buckets, mut before) = (Vec::with_capacity(bytes.len() / 2), 0_u16);
+        while !bytes.is_empty() {
+            let step = u16::try_from(read_number(&mut bytes)?).ok()?;
+            if step == 0 && !buckets.is_empty() {
+                return None;
+            }
+            before = before.checked_add(step).filter(|bucket| *bucket <= LAST)?;
+            buckets.push((before, read_number(&mut bytes)?));
+        }
+        Some(Self(buckets))
+    }
+}
+
+/// The bucket of the largest value.
+const LAST: u16 = bucket(i64::MAX as u64);
+
+const fn bucket(value: u64) -> u16 {
+    if value < EXACT {
+        return value as u16;
+    }
+    let shift = value.ilog2() - BITS;
+    // The first BITS + 1 bits of the value, of which the first is 1.
+    let start = value >> shift;
+    (start + ((shift as u64) << BITS)) as u16
+}
+
+/// The value in the middle of a bucket.
+fn middle(bucket: u16) -> i64 {
+    let bucket = u64::from(bucket);
+    if bucket < EXACT {
+        return bucket as i64;
+    }
+    let shift = (bucket >> BITS) - 1;
+    let start = (bucket - (shift << BITS)) << shift;
+    (start + (1 << shift) / 2) as i64
+}
+
+fn write_number(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+fn read_number(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(values: &[i64]) -> Histogram {
+        let mut histogram = Histogram::default();
+        values.iter().for_each(|value| histogram.add(*value));
+        histogram
+    }
+
+    #[test]
+    fn small_values_are_exact() {
+        let cases: &[(&[i64], Option<i64>, Option<i64>)] = &[
+            (&[], None, None),
+            (&[7], Some(7), Some(7)),
+            (&[9, 1], Some(1), Some(9)),
+            (&[3, 1, 2], Some(2), Some(3)),
+            (&[4, 3, 2, 1], Some(2), Some(4)),
+            (&[5, 5, 5, 1], Some(5), Some(5)),
+            (&[-1, 127], Some(0), Some(127)),
+        ];
+        for (values, half, most) in cases {
+            let histogram = of(values);
+            assert_eq!((histogram.percentile(50), histogram.percentile(99)), (*half, *most), "{values:?}");
+        }
+        let hundred = of(&(1..=100).rev().collect::<Vec<_>>());
+        assert_eq!((hundred.percentile(50), hundred.percentile(99)), (Some(50), Some(99)));
+        let more = of(&(1..=101).collect::<Vec<_>>());
+        assert_eq!((more.percentile(50), more.percentile(99)), (Some(51), Some(100)));
+    }
+
+    #[test]
+    fn buckets_follow_each_other_without_a_gap() {
+        let mut last = 0;
+        for value in (0..100_000).chain((17..63).flat_map(|bits| (1 << bits) - 2..(1 << bits) + 2)) {
+            let bucket = bucket(value);
+            assert!(bucket == last || bucket == last + 1 || value > 100_000, "{value}");
+            last = bucket;
+        }
+        assert_eq!(bucket(i64::MAX as u64), LAST);
+    }
+
+    #[test]
+    fn what_was_not_encoded_is_refused() {
+        for bytes in
+            [&[5][..], &[5, 1, 0, 1], &[0xff; 11], &[0xff, 0xff, 0x7f, 1], &[LAST as u8 | 0x80, 0x7f, 1]]
+        {
+            assert_eq!(Histogram::decode(bytes), None, "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_percentile_is_that_of_the_values_to_one_percent(
+            mut values in prop::collection::vec(prop_oneof![0..300_i64, 0..i64::MAX, 0..10_000_000_i64], 1..200),
+            percent in 1..=100_u64,
+        ) {
+            let found = of(&values).percentile(percent).expect("there are values");
+            values.sort_unstable();
+            let exact = values[(values.len() * percent as usize).div_ceil(100) - 1];
+            prop_assert!((found - exact).abs() <= exact / 100, "{found} for {exact}");
+        }
+
+        #[test]
+        fn parts_add_up_and_come_back(values in prop::collection::vec(any::<i64>(), 0..100), at in any::<prop::sample::Index>()) {
+            let (first, second) = values.split_at(at.index(values.len() + 1));
+            let mut both = of(first);
+            both.merge(&of(second));
+            prop_assert_eq!(&both, &of(&values));
+            prop_assert_eq!(Histogram::decode(&both.encode()), Some(both));
+        }
+    }
+}
