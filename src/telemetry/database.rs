@@ -8,6 +8,7 @@ mod file;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::ledger::LedgerError;
@@ -205,7 +206,7 @@ fn connect(settings: &Settings, size: u64) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(&settings.path, flags)?;
     connection.busy_timeout(Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(rows::STATEMENTS + 10);
+    connection.set_prepared_statement_cache_capacity(rows::STATEMENTS + 40);
     if size == 0 {
         connection.execute_batch("PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL;")?;
     }
@@ -216,6 +217,8 @@ fn connect(settings: &Settings, size: u64) -> rusqlite::Result<Connection> {
         "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; \
          PRAGMA cache_size = -8192; PRAGMA trusted_schema = OFF;",
     )?;
+    // They are for those who change the file by hand; the writer knows what hangs on what it changes.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_SOFT as i64, |_| Ok(()))?;
     connection.pragma_update(
         None,

@@ -414,7 +414,12 @@ impl Source {
         match self {
             Self::Events => "k.commit_id >= ?1 AND (k.commit_id > ?1 OR e.exchange_id > ?2)",
             Self::Calls => "c.call_id > ?1 AND ?2 = ?2",
-            Self::Tools => "t.call_id >= ?1 AND (t.call_id > ?1 OR t.place > ?2)",
+            // Calls behind the last that has tools are not looked at one by one.
+            Self::Tools => {
+                "t.call_id >= ?1 AND (t.call_id > ?1 OR t.place > ?2) AND c.call_id <= \
+                 max((SELECT coalesce(max(call_id), 0) FROM tool_calls), \
+                     (SELECT coalesce(max(call_id), 0) FROM tool_results))"
+            }
             Self::Errors => "u.error_id > ?1 AND ?2 = ?2",
             Self::Dns => "d.dns_id > ?1 AND ?2 = ?2",
         }

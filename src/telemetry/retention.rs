@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Result};
 
 use super::options::Retention;
-use super::schema;
+use super::{schema, segments};
 
 /// Exchanges forgotten at once: few enough that the writer is soon back at its queue.
 const CHUNK: i64 = 1000;
@@ -71,6 +71,7 @@ fn forget_before(connection: &Connection, limit: i64) -> Result<bool> {
 /// Forgets a chunk of what hangs on no exchange.
 fn forget_beside(connection: &Connection, limit: i64) -> Result<bool> {
     let mut forgotten = false;
+    let transaction = connection.unchecked_transaction()?;
     for (table, id) in [("dns_events", "dns_id"), ("commits", "commit_id")] {
         let first = format!("SELECT at < ? FROM {table} ORDER BY {id} LIMIT 1");
         if !connection
@@ -86,6 +87,8 @@ fn forget_beside(connection: &Connection, limit: i64) -> Result<bool> {
         let sql = format!("DELETE FROM {table} WHERE {id} IN ({oldest}) AND at < ?");
         forgotten |= connection.prepare_cached(&sql)?.execute([limit])? > 0;
     }
+    segments::forget_commits(connection)?;
+    transaction.commit()?;
     Ok(forgotten)
 }
 
@@ -115,6 +118,7 @@ fn forget_exchanges(connection: &Connection, first: i64, last: i64, limit: i64) 
     for (table, id) in [("model_calls", "call_id"), ("upstream_errors", "error_id")] {
         schema::note_last_id(&transaction, table, id)?;
     }
+    segments::forget_exchanges(&transaction, first, last)?;
     let of_calls =
         "IN (SELECT call_id FROM model_calls WHERE exchange_id BETWEEN ?1 AND ?2 AND started_at < ?3)";
     for sql in [

@@ -191,6 +191,35 @@ impl Segments {
     }
 }
 
+/// Takes away the sums in which an exchange from `first` to `last` is. Triggers do so for those who change the file by hand;
+/// for what the writer forgets they would cost as much as the rows.
+pub(super) fn forget_exchanges(connection: &Connection, first: i64, last: i64) -> Result<()> {
+    let sql = "SELECT min(call_id), max(call_id) FROM model_calls WHERE exchange_id BETWEEN ? AND ?";
+    let calls: (Option<i64>, Option<i64>) =
+        connection.prepare_cached(sql)?.query_row((first, last), |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let exchanges = (Some(first), Some(last));
+    for (table, sums, key, low, high, (first, last)) in [
+        ("call_segments", "call_sums", "first_call", "first_call", "last_call", calls),
+        ("request_segments", "request_sums", "first_commit", "first_exchange", "last_exchange", exchanges),
+    ] {
+        let gone = format!("FROM {table} WHERE {low} <= ?2 AND {high} >= ?1");
+        let sql = format!("DELETE FROM {sums} WHERE {key} IN (SELECT {key} {gone})");
+        connection.prepare_cached(&sql)?.execute((first, last))?;
+        connection.prepare_cached(&format!("DELETE {gone}"))?.execute((first, last))?;
+    }
+    let sql = "UPDATE id_blocks SET touched = max(touched, ?2) WHERE first_id <= ?2 AND end_id > ?1";
+    connection.prepare_cached(sql)?.execute((first, last)).map(drop)
+}
+
+/// Takes away the sums of commits that are forgotten, which are always the first.
+pub(super) fn forget_commits(connection: &Connection) -> Result<()> {
+    let gone =
+        "FROM request_segments WHERE first_commit < (SELECT coalesce(min(commit_id), 9e18) FROM commits)";
+    let sql = format!("DELETE FROM request_sums WHERE first_commit IN (SELECT first_commit {gone})");
+    connection.prepare_cached(&sql)?.execute([])?;
+    connection.prepare_cached(&format!("DELETE {gone}"))?.execute([]).map(drop)
+}
+
 /// What a call adds; numbers as its row has them.
 fn facts(event: &CallEvent) -> (Totals, Option<i64>) {
     let (call, usage) = (&event.call, &event.call.usage);
