@@ -3,6 +3,7 @@ TOLLGATE WARM SECONDS` asks everything that can be read, once a second, and note
 WARM seconds, `spin DIR SECONDS` takes as much and asks nothing."""
 
 import http.client
+import http.server
 import os
 import socket
 import sqlite3
@@ -50,7 +51,8 @@ ENDPOINTS = (
 )
 COMMANDS = [
     ["log", "-n", "20"], ["log", "calls", "-n", "20"], ["log", "tools", "-n", "20"], ["log", "errors", "-n", "20"],
-    ["log", "dns", "-n", "20"], ["usage"], ["sessions"], ["top"], ["export", "jsonl", "--since", "1s"],
+    ["log", "dns", "-n", "20"], ["usage"], ["usage", "--by", "host", "--since", "1h"], ["sessions"], ["top"],
+    ["export", "jsonl", "--since", "1s"], ["export", "har", "--since", "1s"], ["export", "otlp", "--since", "1s"],
 ]
 
 
@@ -62,6 +64,23 @@ class Local(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.connect(self.path)
+
+
+class Collector(http.server.BaseHTTPRequestHandler):
+    """Takes what `export otlp` sends, and throws it away."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_):
+        pass
 
 
 class Used:
@@ -101,6 +120,9 @@ def read(directory, tollgate, warm, seconds):
     end = time.monotonic() + warm + seconds
     asked = {"endpoints": 0, "commands": 0}
     database = ["--db", f"{directory}/state/ledger.db"]
+    collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    endpoint = ["--endpoint", f"http://127.0.0.1:{collector.server_port}"]
     used = Used()
 
     def endpoints():
@@ -120,7 +142,7 @@ def read(directory, tollgate, warm, seconds):
         while time.monotonic() < end:
             due = time.monotonic() + 1
             for words in COMMANDS:
-                used.run([tollgate, *words, *database])
+                used.run([tollgate, *words, *(endpoint if "otlp" in words else []), *database])
                 asked["commands"] += 1
             time.sleep(max(0, due - time.monotonic()))
 

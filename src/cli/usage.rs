@@ -16,8 +16,8 @@ use crate::telemetry::query::{Group, UsageReport, UsageSum};
 /// Input includes what caches were read and written; output includes reasoning. A cost that is unknown, because the
 /// model has no known price or the provider gave no counts, is not counted as 0: such calls are counted beside the sum.
 /// CACHED is the part of all input that was read from a cache, over the calls that say both. TTFT is the time from a
-/// request to its first generated token: half of the calls had it within P50, 99 of 100 within P99 (nearest rank, over
-/// the streamed calls that had one).
+/// request to its first generated token: half of the calls had it within P50, 99 of 100 within P99 (nearest rank to 1 %,
+/// over the streamed calls that had one).
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
