@@ -35,7 +35,9 @@ fn send_rows(sink: &Sink, rows: u64) {
             put(sink, Event::Net(Box::new(event)));
         }
     }
-    open.into_iter().for_each(|event| put(sink, Event::Net(Box::new(event))));
+    for event in open {
+        put(sink, Event::Net(Box::new(event)));
+    }
 }
 
 fn request(sink: &Sink, n: u64) -> NetEvent {

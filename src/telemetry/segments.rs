@@ -4,7 +4,7 @@
 //! where its ids do not follow each other (another process wrote between), where something of it was forgotten or changed
 //! meanwhile, and where it would hardly be shorter than its rows. Then readers read the rows: it costs time, never truth.
 
-use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Result, Transaction, TransactionBehavior, params};
 
 use super::database::trouble;
 use super::event::{CallEvent, Event, NetEvent};
@@ -251,32 +251,30 @@ fn store_calls(connection: &Connection, session: &str, segment: &Segment<CallSum
         "INSERT INTO call_sums VALUES (?, ?, CAST(? AS INTEGER), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for (position, (name, sum)) in segment.groups.iter().enumerate() {
-        statement.raw_bind_parameter(1, segment.first)?;
-        statement.raw_bind_parameter(2, position as i64)?;
-        for (column, part) in name.iter().enumerate() {
-            statement.raw_bind_parameter(3 + column, part)?;
-        }
-        let totals = &sum.totals;
-        for (column, count) in
-            [totals.calls, totals.failed, totals.partial, totals.unpriced].iter().enumerate()
-        {
-            statement.raw_bind_parameter(9 + column, count)?;
-        }
-        let known = [
+        let CallSum { totals, cached, first_tokens } = sum;
+        statement.execute(params![
+            segment.first,
+            position as i64,
+            name[0],
+            name[1],
+            name[2],
+            name[3],
+            name[4],
+            name[5],
+            totals.calls,
+            totals.failed,
+            totals.partial,
+            totals.unpriced,
             totals.input_tokens,
             totals.cache_read_tokens,
             totals.cache_write_tokens,
             totals.output_tokens,
             totals.reasoning_tokens,
             totals.cost_pico_usd,
-        ];
-        for (column, count) in known.iter().enumerate() {
-            statement.raw_bind_parameter(13 + column, count)?;
-        }
-        statement.raw_bind_parameter(19, sum.cached.0)?;
-        statement.raw_bind_parameter(20, sum.cached.1)?;
-        statement.raw_bind_parameter(21, sum.first_tokens.encode())?;
-        statement.raw_execute()?;
+            cached.0,
+            cached.1,
+            first_tokens.encode(),
+        ])?;
     }
     Ok(())
 }

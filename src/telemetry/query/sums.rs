@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
-use super::super::sums::{CallSum, Totals};
 use super::{Filter, Reader, Result};
+use crate::telemetry::sums::{CallSum, Totals};
 
 pub(super) use added::Sums;
 

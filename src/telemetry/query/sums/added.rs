@@ -4,9 +4,9 @@
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
-use super::super::super::schema;
-use super::super::super::sums::{CallSum, Groups, Histogram, Totals};
 use super::super::{Filter, Reader, Result, Source};
+use crate::telemetry::schema;
+use crate::telemetry::sums::{CallSum, Groups, Histogram, Totals};
 
 /// Of what there are sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
