@@ -196,7 +196,7 @@ fn a_ledger_of_version_1_is_read_as_it_is_and_brought_to_the_newest() {
     assert_eq!(rows(), 5);
     assert_eq!(place.number("PRAGMA user_version"), 1, "reading changes nothing");
     close(place.open());
-    assert_eq!(place.number("PRAGMA user_version"), 4);
+    assert_eq!(place.number("PRAGMA user_version"), 5);
     assert_eq!((rows(), place.number("SELECT count(*) FROM model_calls")), (5, 2));
     assert_eq!(place.number("SELECT count(request_cut) FROM net_events"), 0);
     assert_eq!(place.number("SELECT count(*) FROM bodies"), 0);

@@ -1,22 +1,33 @@
-//! Durations counted by how long they were, to about one part in a hundred: small enough to be stored for every group,
-//! and two of them add up to what one of all values would be.
+//! Durations counted by how long they were, to one part in a hundred: small enough to be stored for every group, and two
+//! of them add up to what one of all values would be.
 //!
-//! Up to [`EXACT`] each value has a bucket of its own; above, each power of two is cut into 64 (as HDR histograms do), so
-//! that the middle of a bucket is off by less than 1 %.
+//! Up to [`EXACT`] each value has a bucket of its own; above, each power of two is cut into 128 (as HDR histograms do). A
+//! bucket knows the mean of its values, so that few values, or equal ones, are told as they were.
 
 /// Values below have a bucket each.
-const EXACT: u64 = 128;
+const EXACT: u64 = 1 << (BITS + 1);
 /// Buckets of a power of two: 2 to this.
-const BITS: u32 = 6;
+const BITS: u32 = 7;
 
-/// How often each bucket was met, in the order of buckets; none is kept that was not.
+/// The buckets that were met, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::telemetry) struct Histogram(Vec<(u16, u64)>);
+pub(in crate::telemetry) struct Histogram(Vec<Bucket>);
+
+/// How often a bucket was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bucket {
+    number: u16,
+    times: u64,
+    /// By how much its values exceed its start, together.
+    excess: u64,
+}
 
 impl Histogram {
     /// Counts a value; below 0 it is 0.
     pub(in crate::telemetry) fn add(&mut self, value: i64) {
-        self.count(bucket(value.max(0) as u64), 1);
+        let value = value.max(0) as u64;
+        let number = bucket(value);
+        self.count(Bucket { number, times: 1, excess: value - start(number) });
     }
 
     pub(in crate::telemetry) fn merge(&mut self, other: &Self) {
@@ -24,50 +35,63 @@ impl Histogram {
             self.0.clone_from(&other.0);
             return;
         }
-        other.0.iter().for_each(|(bucket, times)| self.count(*bucket, *times));
+        for bucket in &other.0 {
+            self.count(*bucket);
+        }
     }
 
-    fn count(&mut self, bucket: u16, times: u64) {
-        match self.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
-            Ok(at) => self.0[at].1 = self.0[at].1.saturating_add(times),
-            Err(at) => self.0.insert(at, (bucket, times)),
+    fn count(&mut self, more: Bucket) {
+        match self.0.binary_search_by_key(&more.number, |bucket| bucket.number) {
+            Ok(at) => {
+                let bucket = &mut self.0[at];
+                bucket.times = bucket.times.saturating_add(more.times);
+                bucket.excess = bucket.excess.saturating_add(more.excess);
+            }
+            Err(at) => self.0.insert(at, more),
         }
     }
 
     /// The value that at least `percent` of all do not exceed (nearest rank), to 1 %; of no values none.
     pub(in crate::telemetry) fn percentile(&self, percent: u64) -> Option<i64> {
-        let all = self.0.iter().fold(0_u128, |sum, (_, times)| sum + u128::from(*times));
+        let all = self.0.iter().fold(0_u128, |sum, bucket| sum + u128::from(bucket.times));
         let rank = (all * u128::from(percent)).div_ceil(100);
         let mut below = 0;
-        let found = self.0.iter().find(|(_, times)| {
-            below += u128::from(*times);
+        let found = self.0.iter().find(|bucket| {
+            below += u128::from(bucket.times);
             below >= rank
         });
-        found.map(|(bucket, _)| middle(*bucket))
+        found.map(|bucket| (start(bucket.number) + bucket.excess / bucket.times) as i64)
     }
 
-    /// As bytes: for each bucket how far it is behind the one before, and how often it was met, as LEB128.
+    /// As bytes: for each bucket how far it is behind the one before, how often it was met, and its excess, as LEB128.
     pub(in crate::telemetry) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.0.len() * 3);
+        let mut out = Vec::with_capacity(self.0.len() * 4);
         let mut before = 0;
-        for (bucket, times) in &self.0 {
-            write_number(u64::from(bucket - before), &mut out);
-            write_number(*times, &mut out);
-            before = *bucket;
+        for bucket in &self.0 {
+            for number in [u64::from(bucket.number - before), bucket.times, bucket.excess] {
+                write_number(number, &mut out);
+            }
+            before = bucket.number;
         }
         out
     }
 
     /// What [`Histogram::encode`] wrote; none for anything else.
     pub(in crate::telemetry) fn decode(mut bytes: &[u8]) -> Option<Self> {
-        let (mut buckets, mut before) = (Vec::with_capacity(bytes.len() / 2), 0_u16);
+        let (mut buckets, mut before) = (Vec::with_capacity(bytes.len() / 3), 0_u16);
         while !bytes.is_empty() {
             let step = u16::try_from(read_number(&mut bytes)?).ok()?;
             if step == 0 && !buckets.is_empty() {
                 return None;
             }
-            before = before.checked_add(step).filter(|bucket| *bucket <= LAST)?;
-            buckets.push((before, read_number(&mut bytes)?));
+            let number = before.checked_add(step).filter(|number| *number <= LAST)?;
+            let times = read_number(&mut bytes)?;
+            let excess = read_number(&mut bytes)?;
+            if times == 0 || excess / times >= width(number) {
+                return None;
+            }
+            before = number;
+            buckets.push(Bucket { number, times, excess });
         }
         Some(Self(buckets))
     }
@@ -82,19 +106,23 @@ const fn bucket(value: u64) -> u16 {
     }
     let shift = value.ilog2() - BITS;
     // The first BITS + 1 bits of the value, of which the first is 1.
-    let start = value >> shift;
-    (start + ((shift as u64) << BITS)) as u16
+    let first = value >> shift;
+    (first + ((shift as u64) << BITS)) as u16
 }
 
-/// The value in the middle of a bucket.
-fn middle(bucket: u16) -> i64 {
-    let bucket = u64::from(bucket);
-    if bucket < EXACT {
-        return bucket as i64;
-    }
-    let shift = (bucket >> BITS) - 1;
-    let start = (bucket - (shift << BITS)) << shift;
-    (start + (1 << shift) / 2) as i64
+/// The lowest value of a bucket.
+fn start(number: u16) -> u64 {
+    let shift = shift(number);
+    (u64::from(number) - (shift << BITS)) << shift
+}
+
+/// How many values a bucket has.
+fn width(number: u16) -> u64 {
+    1 << shift(number)
+}
+
+fn shift(number: u16) -> u64 {
+    (u64::from(number) >> BITS).saturating_sub(1)
 }
 
 fn write_number(mut value: u64, out: &mut Vec<u8>) {
@@ -133,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn small_values_are_exact() {
+    fn few_values_are_exact() {
         let cases: &[(&[i64], Option<i64>, Option<i64>)] = &[
             (&[], None, None),
             (&[7], Some(7), Some(7)),
@@ -142,6 +170,9 @@ mod tests {
             (&[4, 3, 2, 1], Some(2), Some(4)),
             (&[5, 5, 5, 1], Some(5), Some(5)),
             (&[-1, 127], Some(0), Some(127)),
+            (&[1500], Some(1500), Some(1500)),
+            (&[123_456_789, 123_456_789], Some(123_456_789), Some(123_456_789)),
+            (&[1_000_000, 2_000_000, 3_000_000], Some(2_000_000), Some(3_000_000)),
         ];
         for (values, half, most) in cases {
             let histogram = of(values);
@@ -159,6 +190,7 @@ mod tests {
         for value in (0..100_000).chain((17..63).flat_map(|bits| (1 << bits) - 2..(1 << bits) + 2)) {
             let bucket = bucket(value);
             assert!(bucket == last || bucket == last + 1 || value > 100_000, "{value}");
+            assert!((start(bucket)..start(bucket) + width(bucket)).contains(&value), "{value}");
             last = bucket;
         }
         assert_eq!(bucket(i64::MAX as u64), LAST);
@@ -166,9 +198,15 @@ mod tests {
 
     #[test]
     fn what_was_not_encoded_is_refused() {
-        for bytes in
-            [&[5][..], &[5, 1, 0, 1], &[0xff; 11], &[0xff, 0xff, 0x7f, 1], &[LAST as u8 | 0x80, 0x7f, 1]]
-        {
+        for bytes in [
+            &[5][..],
+            &[5, 1],
+            &[5, 1, 0, 0, 1, 0],
+            &[5, 0, 0],
+            &[5, 1, 1],
+            &[0xff; 11],
+            &[0xff, 0xff, 0x7f, 1, 0],
+        ] {
             assert_eq!(Histogram::decode(bytes), None, "{bytes:?}");
         }
     }
