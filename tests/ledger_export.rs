@@ -10,7 +10,7 @@ use std::time::Duration;
 use ledger_support::{Place, body, close, eventually, net, send};
 use serde_json::Value;
 use tollgate::model::usage::{Call, Usage};
-use tollgate::telemetry::event::{CallEvent, Event, HeadCopy};
+use tollgate::telemetry::event::{CallEvent, Event, HeadCopy, NetEvent};
 use tollgate::telemetry::export::otlp::Names;
 use tollgate::telemetry::export::{Endpoint, Exporter};
 use tollgate::telemetry::{Ledger, Sink};
@@ -78,6 +78,59 @@ fn har_is_one_document_with_an_entry_for_each_request() {
     for key in ["startedDateTime", "time", "request", "response", "cache", "timings"] {
         assert!(!entries[1][key].is_null(), "{key}");
     }
+    close(ledger);
+}
+
+/// A sum of milliseconds in microseconds, without what is not known.
+fn sum(timings: &Value, names: &[&str]) -> i64 {
+    let known = names.iter().filter_map(|name| timings[name].as_f64()).filter(|ms| *ms >= 0.0);
+    known.map(|ms| (ms * 1e3).round() as i64).sum()
+}
+
+#[test]
+fn har_times_add_up_and_what_is_unknown_is_said_to_be() {
+    let place = Place::new();
+    let ledger = place.open();
+    let sink = ledger.sender();
+    let times = [
+        // dns, connect, tls, first byte, total
+        ([Some(1000), Some(2000), Some(3000), Some(10_000)], 21_000),
+        ([None, None, None, Some(4000)], 9000),
+        ([None, Some(700), Some(300), None], 5000),
+        ([None; 4], 0),
+    ];
+    for ([dns_us, connect_us, tls_us, first_byte_us], total_us) in times {
+        let mut body = body(b"{".to_vec());
+        body.cut = true;
+        let event = NetEvent {
+            dns_us,
+            connect_us,
+            tls_us,
+            first_byte_us,
+            total_us,
+            response_bytes: 7,
+            response_body: Some(body),
+            path: Some(b"*"[..].into()),
+            ..net(sink.next_exchange_id())
+        };
+        sink.try_send(Event::Net(Box::new(event))).expect("room");
+    }
+    assert!(eventually(|| sink.written() == 4));
+    let har: Value = serde_json::from_str(&stdout(&place, &["har", "--bodies"])).expect("JSON");
+    let entries = har["log"]["entries"].as_array().expect("entries");
+    for (entry, ([.., first_byte], total)) in entries.iter().zip(times) {
+        let timings = &entry["timings"];
+        let all = sum(timings, &["blocked", "dns", "connect", "send", "wait", "receive"]);
+        assert_eq!((all, sum(entry, &["time"])), (total as i64, total as i64), "{timings}");
+        let size = if first_byte.is_some() { 7 } else { -1 };
+        assert_eq!(entry["response"]["bodySize"], size);
+        assert_eq!(entry["request"]["url"], "https://api.example.com");
+        assert_eq!(entry["response"]["content"]["comment"], "cut");
+    }
+    assert_eq!(sum(&entries[0]["timings"], &["connect"]), 5000, "with TLS");
+    assert_eq!(sum(&entries[0]["timings"], &["wait"]), 10_000);
+    assert_eq!(entries[1]["timings"]["connect"], -1.0);
+    assert_eq!(sum(&entries[2]["timings"], &["wait"]), 4000, "no byte came");
     close(ledger);
 }
 
