@@ -10,10 +10,12 @@ use std::time::Duration;
 use ledger_support::{Place, body, close, eventually, net, send};
 use serde_json::Value;
 use tollgate::model::usage::{Call, Usage};
-use tollgate::telemetry::event::{CallEvent, Event, HeadCopy, NetEvent};
-use tollgate::telemetry::export::otlp::Names;
+use tollgate::telemetry::event::{CallEvent, Decision, Event, HeadCopy, NetEvent, Phase};
+use tollgate::telemetry::export::otlp::{self, Names};
 use tollgate::telemetry::export::{Endpoint, Exporter};
+use tollgate::telemetry::query::{Filter, Range, Reader, Record, Source};
 use tollgate::telemetry::{Ledger, Sink};
+use tollgate::wire::head::Method;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -231,6 +233,98 @@ fn check_metrics(metrics: &Value) {
     let tokens = metrics[2]["histogram"]["dataPoints"].as_array().expect("points");
     assert_eq!(tokens.len(), 2);
     assert_eq!((tokens[0]["count"].as_u64(), tokens[0]["sum"].as_f64()), (Some(1), Some(1200.0)));
+}
+
+/// Spans and metrics of a ledger with these rows.
+fn documents(events: Vec<NetEvent>, calls: Vec<Call>) -> (Vec<Value>, Vec<Value>) {
+    let place = Place::new();
+    let ledger = place.open();
+    let sink = ledger.sender();
+    let rows = events.len() + calls.len();
+    for (at, mut event) in events.into_iter().enumerate() {
+        event.exchange_id = sink.next_exchange_id();
+        event.started_at = at as i64;
+        sink.try_send(Event::Net(Box::new(event))).expect("room");
+    }
+    for call in calls {
+        let call = CallEvent { exchange_id: 1, started_at: 0, call };
+        sink.try_send(Event::Call(Box::new(call))).expect("room");
+    }
+    assert!(eventually(|| sink.written() == rows as u64));
+    let reader = Reader::open(&place.db()).expect("readable");
+    let [events, calls] = [Source::Events, Source::Calls].map(|source| {
+        let mut records = Vec::new();
+        let each = |record: &Record| {
+            records.push(record.clone());
+            true
+        };
+        reader.rows(source, &Filter::default(), Range::default(), each).expect("read");
+        records
+    });
+    let list = |text: String, path: &str| -> Vec<Value> {
+        let document: Value = serde_json::from_str(&text).expect("JSON");
+        document.pointer(path).and_then(Value::as_array).expect("a list").clone()
+    };
+    let spans = list(otlp::traces(&events, &calls, Names::Released), "/resourceSpans/0/scopeSpans/0/spans");
+    let metrics = list(otlp::metrics(&events, &calls), "/resourceMetrics/0/scopeMetrics/0/metrics");
+    close(ledger);
+    (spans, metrics)
+}
+
+#[test]
+fn requests_have_the_attributes_of_the_http_conventions() {
+    let events = vec![
+        net(0),
+        NetEvent { status: Some(429), ..net(0) },
+        NetEvent { decision: Decision::Denied, reason: Some("no".into()), ..net(0) },
+        NetEvent { decision: Decision::Failed, fault_phase: Some(Phase::Dns), ..net(0) },
+        NetEvent { decision: Decision::Aborted, fault_phase: Some(Phase::Body), ..net(0) },
+        NetEvent { method: Method::parse(b"FROB").ok(), ..net(0) },
+        NetEvent { method: None, path: None, decision: Decision::Spliced, ..net(0) },
+    ];
+    let events = events
+        .into_iter()
+        .map(|event| NetEvent { dialed: Some("192.0.2.1:443".parse().expect("an address")), ..event });
+    let (spans, metrics) = documents(events.collect(), Vec::new());
+    let of = |span: &Value, key: &str| attribute(span, key)["stringValue"].as_str().map(str::to_owned);
+    let errors: Vec<_> = spans.iter().map(|span| of(span, "error.type")).collect();
+    let wanted = [None, Some("429"), Some("denied"), Some("dns"), Some("aborted"), None, None];
+    assert_eq!(errors, wanted.map(|error| error.map(str::to_owned)));
+    for (span, error) in spans.iter().zip(&errors) {
+        assert_eq!(span["status"]["code"].as_u64(), error.as_ref().map(|_| 2));
+        assert_ne!(span["status"]["message"], "");
+        assert_eq!(of(span, "network.peer.address").as_deref(), Some("192.0.2.1"));
+    }
+    assert_eq!(spans[2]["status"]["message"], "no");
+    assert_eq!(of(&spans[0], "url.full").as_deref(), Some("https://api.example.com/"));
+    assert_eq!((&spans[5]["name"], &spans[6]["name"]), (&"HTTP".into(), &"connection".into()));
+    assert_eq!(of(&spans[5], "http.request.method").as_deref(), Some("_OTHER"));
+    assert_eq!(of(&spans[5], "http.request.method_original").as_deref(), Some("FROB"));
+    assert_eq!(of(&spans[6], "url.full"), None);
+    let points = metrics[0]["histogram"]["dataPoints"].as_array().expect("points");
+    let counted: u64 = points.iter().filter_map(|point| point["count"].as_u64()).sum();
+    assert_eq!(counted, 6, "a connection without a request is none");
+    assert_eq!(points[0]["explicitBounds"][0], 0.005);
+    assert!(points.iter().any(|point| of(point, "error.type").as_deref() == Some("429")));
+}
+
+#[test]
+fn calls_have_the_operations_of_the_conventions() {
+    let operations = [
+        ("anthropic.messages", "chat"),
+        ("openai.completions", "text_completion"),
+        ("ollama.generate", "text_completion"),
+        ("openai.embeddings", "embeddings"),
+        ("google.embed", "embeddings"),
+        ("google.generate", "generate_content"),
+    ];
+    let calls = operations.map(|(api, _)| Call { api, ..Call::default() });
+    let (spans, _) = documents(vec![net(0)], calls.into());
+    let named: Vec<_> = spans[1..]
+        .iter()
+        .map(|span| attribute(span, "gen_ai.operation.name")["stringValue"].as_str())
+        .collect();
+    assert_eq!(named, operations.map(|(_, operation)| Some(operation)));
 }
 
 #[test]
