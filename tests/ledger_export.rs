@@ -3,11 +3,12 @@
 mod ledger_support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ledger_support::{Place, body, close, eventually, net, send};
+use ledger_support::{Place, body, close, eventually, net, now, send};
 use serde_json::Value;
 use tollgate::model::usage::{Call, Usage};
 use tollgate::telemetry::event::{CallEvent, Decision, Event, HeadCopy, NetEvent, Phase};
@@ -156,7 +157,12 @@ fn jsonl_goes_on_where_its_cursor_stopped() {
 
 /// Answers one request with a status; what was posted where.
 fn answer(listener: &TcpListener, status: u16) -> (String, Value) {
-    let (stream, _) = listener.accept().expect("accepted");
+    respond(listener, &format!("HTTP/1.1 {status} x\r\nContent-Length: 2\r\n\r\n{{}}"))
+}
+
+/// Answers one request with these bytes; what was posted where.
+fn respond(listener: &TcpListener, bytes: &str) -> (String, Value) {
+    let (mut stream, _) = listener.accept().expect("accepted");
     let mut reader = BufReader::new(&stream);
     let (mut path, mut length) = (String::new(), 0);
     for line in reader.by_ref().lines() {
@@ -173,12 +179,166 @@ fn answer(listener: &TcpListener, status: u16) -> (String, Value) {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("the body");
-    respond(&stream, status);
+    stream.write_all(bytes.as_bytes()).expect("written");
     (path, serde_json::from_slice(&body).expect("JSON"))
 }
 
-fn respond(mut stream: &TcpStream, status: u16) {
-    write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: 2\r\n\r\n{{}}").expect("written");
+/// A collector that answers each request as `how` says for its path and number of spans or of counted values, until
+/// `ends` of them; what it was asked.
+fn collector(
+    listener: TcpListener,
+    ends: usize,
+    how: impl Fn(&str, usize) -> String + Send + 'static,
+) -> JoinHandle<Vec<(String, usize)>> {
+    std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        while asked.len() < ends {
+            let (mut stream, _) = listener.accept().expect("accepted");
+            let mut bytes = Vec::new();
+            let mut piece = [0; 4096];
+            let whole = |bytes: &[u8]| {
+                let text = String::from_utf8_lossy(bytes);
+                let (head, body) = text.split_once("\r\n\r\n")?;
+                let length = head.split("Content-Length: ").nth(1)?.lines().next()?.parse::<usize>().ok()?;
+                (body.len() >= length).then(|| (head.to_owned(), body.to_owned()))
+            };
+            let (head, body) = loop {
+                if let Some(request) = whole(&bytes) {
+                    break request;
+                }
+                let read = stream.read(&mut piece).expect("read");
+                bytes.extend_from_slice(&piece[..read]);
+            };
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let count = body.matches("\"spanId\":").count();
+            stream.write_all(how(&path, count).as_bytes()).expect("written");
+            asked.push((path, count));
+        }
+        asked
+    })
+}
+
+fn status(status: u16) -> String {
+    format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n")
+}
+
+/// A place for a collector and its URL.
+fn bound() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    (listener, url)
+}
+
+#[test]
+fn what_a_collector_took_is_not_sent_again_because_it_refused_the_rest() {
+    let (place, ledger, _sink) = filled();
+    let (listener, url) = bound();
+    let words = ["otlp", "--endpoint", &url];
+    let asked = collector(listener, 3, |path, _| match path {
+        "/v1/metrics" => {
+            "HTTP/1.1 429 x\r\nContent-Length: 27\r\nRetry-After: 9\r\n\r\n{\"message\":\"calm\\u001b[2J\"}"
+                .into()
+        }
+        _ => status(200),
+    });
+    for _ in 0..2 {
+        let output = export(&place, &words);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("answered 429: calm\\u{1b}[2J"), "{stderr}");
+    }
+    let paths: Vec<_> = asked.join().expect("ended").into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["/v1/traces", "/v1/metrics", "/v1/metrics"]);
+    close(ledger);
+}
+
+#[test]
+fn a_batch_that_is_too_large_for_the_collector_goes_in_pieces() {
+    let (place, ledger, sink) = filled();
+    for _ in 0..9 {
+        send(&sink);
+    }
+    assert!(eventually(|| sink.written() == 11));
+    let (listener, url) = bound();
+    // Spans of 500, 250, … 7 rows of each source are too many, those of 3 are not; metrics of all of them are not either.
+    let asked = collector(listener, 7 + 4 + 1, |_, spans| status(if spans > 4 { 413 } else { 200 }));
+    let output = export(&place, &["otlp", "--endpoint", &url]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "sent 11 rows\n");
+    let asked = asked.join().expect("ended");
+    let taken: usize = asked.iter().filter(|(_, spans)| *spans <= 4).map(|(_, spans)| spans).sum();
+    assert_eq!(taken, 11);
+    close(ledger);
+}
+
+#[test]
+fn what_a_collector_leaves_out_is_said() {
+    let (place, ledger, _sink) = filled();
+    let (listener, url) = bound();
+    let asked = collector(listener, 2, |path, _| {
+        let body = r#"{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}"#;
+        let body = if path == "/v1/traces" { body } else { "{}" };
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    });
+    let output = export(&place, &["otlp", "--endpoint", &url]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && stderr.contains("/v1/traces in part: 1 rejected: too old"),
+        "{stderr}"
+    );
+    assert!(export(&place, &["otlp", "--endpoint", &url]).status.success(), "it is not sent again");
+    asked.join().expect("ended");
+    close(ledger);
+}
+
+#[test]
+fn a_collector_that_wants_rest_gets_it() {
+    let (place, ledger, _sink) = filled();
+    let (listener, url) = bound();
+    let endpoint = Endpoint::parse(&url).expect("a URL");
+    let live = Exporter::new(&place.db(), "live", endpoint, None, Names::Released)
+        .spawn(Duration::from_millis(20))
+        .expect("started");
+    let busy = "HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    let begin = now();
+    respond(&listener, busy);
+    respond(&listener, busy);
+    answer(&listener, 200);
+    assert!(now() - begin >= Duration::from_secs(1));
+    answer(&listener, 200);
+    live.stop();
+    close(ledger);
+}
+
+#[test]
+fn p35_a_collector_that_hangs_does_not_hold_up_the_end() {
+    let (place, ledger, _sink) = filled();
+    let (listener, url) = bound();
+    let endpoint = Endpoint::parse(&url).expect("a URL");
+    let live = Exporter::new(&place.db(), "live", endpoint, None, Names::Released)
+        .spawn(Duration::from_millis(20))
+        .expect("started");
+    let _hangs = listener.accept().expect("accepted");
+    let begin = now();
+    live.stop();
+    assert!(now() - begin < Duration::from_secs(5));
+    assert_eq!(place.number("SELECT count(*) FROM cursors"), 0, "nothing is remembered as sent");
+    close(ledger);
+}
+
+#[test]
+fn options_that_would_not_be_obeyed_are_refused() {
+    let (place, ledger, _sink) = filled();
+    for words in [
+        &["otlp", "--endpoint", "http://127.0.0.1:1", "--host", "x"][..],
+        &["otlp", "--endpoint", "http://127.0.0.1:1", "--bodies"],
+        &["har", "--semconv", "latest"],
+        &["jsonl", "--follow", "1s"],
+    ] {
+        let output = export(&place, words);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{words:?}");
+    }
+    close(ledger);
 }
 
 #[test]
