@@ -21,19 +21,22 @@ pub struct Column {
 }
 
 impl Column {
-    /// The same column, left out where lines have fewer than [`WIDE`] characters.
+    /// The same column, left out in narrow lines: of fewer than [`WIDE`] characters, or too few for all columns.
     pub const fn wide(self) -> Self {
         Self { wide: true, ..self }
     }
 
-    /// The same column with another width where lines have [`WIDE`] characters or no end.
+    /// The same column with another width where lines are not narrow.
     pub const fn roomy(self, roomy: usize) -> Self {
         Self { roomy, ..self }
     }
 }
 
-/// Lines from this length on show every column.
+/// Lines from this length on show every column, if the last has [`LAST`] characters then.
 const WIDE: usize = 120;
+
+/// The least that the last column gets before others are left out.
+const LAST: usize = 20;
 
 /// A column of words.
 pub const fn left(title: &'static str, width: usize) -> Column {
@@ -67,6 +70,12 @@ impl Table {
         Self { columns, line }
     }
 
+    /// Whether there is no room for every column.
+    fn is_narrow(&self) -> bool {
+        let all: usize = self.columns.iter().rev().skip(1).map(|column| column.roomy + 2).sum();
+        self.line.is_some_and(|line| line < WIDE.max(all + LAST))
+    }
+
     /// The line of titles.
     pub fn head(&self) -> String {
         let titles: Vec<_> = self.columns.iter().map(|column| Cow::Borrowed(column.title)).collect();
@@ -76,7 +85,7 @@ impl Table {
     /// One line.
     pub fn row(&self, cells: &[Cow<'_, str>]) -> String {
         let mut out = String::new();
-        let narrow = self.line.is_some_and(|line| line < WIDE);
+        let narrow = self.is_narrow();
         let last = self.columns.len().saturating_sub(1);
         for (index, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
             if column.wide && narrow {
@@ -135,7 +144,7 @@ pub fn usd(pico: Option<i64>) -> Cow<'static, str> {
     let dollars = pico as f64 / 1e12;
     Cow::Owned(match dollars.abs() {
         0.0 => "$0".to_owned(),
-        size if size < 0.000_001 => "<$0.000001".to_owned(),
+        size if size < 0.000_001 => "<$1e-6".to_owned(),
         size if size >= 0.1 => format!("${dollars:.2}"),
         size if size >= 0.001 => format!("${dollars:.4}"),
         _ => format!("${dollars:.6}"),
@@ -199,6 +208,9 @@ mod tests {
         assert_eq!(rest, "a         1  漢字漢…");
         const ROOMY: &[Column] = &[left("A", 2).roomy(4), left("REST", 0)];
         let row = |line| Table { columns: ROOMY, line }.row(&["abcd".into(), "x".into()]);
+        const MANY: &[Column] = &[left("A", 60), left("B", 60).wide(), left("REST", 0)];
+        let head = |line| Table { columns: MANY, line: Some(line) }.head().contains('B');
+        assert!(!head(143) && head(144), "the last column is not crowded out");
         assert_eq!([row(Some(80)), row(Some(WIDE)), row(None)], ["a…  x", "abcd  x", "abcd  x"]);
     }
 
@@ -218,7 +230,7 @@ mod tests {
         assert_eq!(usd(Some(12_345_600_000_000)), "$12.35");
         assert_eq!(usd(Some(12_340_000_000)), "$0.0123");
         assert_eq!(usd(Some(1_230_000)), "$0.000001");
-        assert_eq!(usd(Some(160_000)), "<$0.000001");
+        assert_eq!(usd(Some(160_000)), "<$1e-6");
         assert_eq!(usd(Some(0)), "$0");
         assert_eq!(usd(None), "-");
         assert_eq!(duration(Some(1_234)), "1.2ms");
