@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use ledger_support::{Place, close, eventually, net, send};
 use tollgate::model::usage::{Call, Usage, UsageState};
-use tollgate::telemetry::event::{CallEvent, Decision, Event};
+use tollgate::telemetry::event::{CallEvent, Decision, Event, Phase};
 use tollgate::telemetry::{Ledger, Sink};
 
 struct Bench {
@@ -123,6 +123,67 @@ fn log_follows_while_the_proxy_writes() {
 }
 
 #[test]
+fn following_ends_when_nobody_reads_any_more() {
+    let bench = Bench::new();
+    let mut child = bench.command(&["log", "--follow"]).stdout(Stdio::piped()).spawn().expect("started");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    assert!(lines.next().is_some_and(|line| line.is_ok()));
+    drop(lines);
+    let mut ended = None;
+    let quiet = eventually(|| {
+        ended = child.try_wait().expect("waited for");
+        ended.is_some()
+    });
+    child.kill().expect("killed, or ended before");
+    assert!(quiet && ended.is_some_and(|status| status.success()), "{ended:?}");
+    close(bench.ledger);
+}
+
+#[test]
+fn a_ledger_that_takes_the_place_of_another_is_followed_from_its_start() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    let mut child = bench
+        .command(&["log", "--follow", "--json", "-n", "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("started");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let id = send(&bench.sink);
+    let first = lines.next().expect("a row").expect("text");
+    assert!(first.contains(&format!("\"exchange_id\":{id},")), "{first}");
+    for _ in 0..4 {
+        let written = other.sink.written();
+        send(&other.sink);
+        assert!(eventually(|| other.sink.written() > written));
+    }
+    close(other.ledger);
+    close(bench.ledger);
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(bench.place.dir.path().join(format!("ledger.db{end}")));
+    }
+    fs::rename(other.place.db(), bench.place.db()).expect("replaced");
+    let rows: Vec<_> = (0..6).filter_map(|_| lines.next()?.ok()).collect();
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    assert!(rows[0].contains("\"exchange_id\":1,"), "{}", rows[0]);
+}
+
+#[test]
+fn a_row_names_what_stood_in_its_way_and_nothing_else() {
+    let bench = Bench::new();
+    let mut broken = net(bench.sink.next_exchange_id());
+    (broken.decision, broken.rule, broken.fault) =
+        (Decision::Failed, Some("network.allow x".into()), Some("refused".into()));
+    (broken.host, broken.path, broken.fault_phase) =
+        (Some("::1".into()), Some(b"*"[..].into()), Some(Phase::Connect));
+    bench.sink.try_send(Event::Net(Box::new(broken))).expect("room");
+    assert!(eventually(|| bench.sink.written() == 4));
+    let table = bench.stdout(&["log", "--decision", "failed"]);
+    assert!(table.trim_end().ends_with("  [::1] * · connect · refused"), "{table}");
+    close(bench.ledger);
+}
+
+#[test]
 fn usage_and_sessions_add_up() {
     let bench = Bench::new();
     let usage = bench.json(&["usage", "--json"]);
@@ -181,7 +242,10 @@ fn lesson_43_backup_copies_a_ledger_that_is_being_written() {
 #[test]
 fn what_cannot_be_done_is_said_with_the_right_code() {
     let bench = Bench::new();
-    let cases: [(&[&str], i32, &str); 6] = [
+    let cases: [(&[&str], i32, &str); 9] = [
+        (&["log", "calls", "--bodies"], 2, "events"),
+        (&["log", "backup", "copy.db", "--host", "x"], 2, "whole"),
+        (&["log", "backup", "copy.db", "--json"], 2, "whole"),
         (&["log", "--since", "yesterday"], 2, "--since"),
         (&["log", "dns", "--status", "404"], 2, "status"),
         (&["log", "backup"], 2, "file"),

@@ -3,17 +3,20 @@
 mod ledger_support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ledger_support::{Place, body, close, eventually, net, send};
+use ledger_support::{Place, body, close, eventually, net, now, send};
 use serde_json::Value;
 use tollgate::model::usage::{Call, Usage};
-use tollgate::telemetry::event::{CallEvent, Event, HeadCopy};
-use tollgate::telemetry::export::otlp::Names;
+use tollgate::telemetry::event::{CallEvent, Decision, Event, HeadCopy, NetEvent, Phase};
+use tollgate::telemetry::export::otlp::{self, Names};
 use tollgate::telemetry::export::{Endpoint, Exporter};
+use tollgate::telemetry::query::{Filter, Range, Reader, Record, Source};
 use tollgate::telemetry::{Ledger, Sink};
+use tollgate::wire::head::Method;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
@@ -86,6 +89,59 @@ fn har_is_one_document_with_an_entry_for_each_request() {
     close(ledger);
 }
 
+/// A sum of milliseconds in microseconds, without what is not known.
+fn sum(timings: &Value, names: &[&str]) -> i64 {
+    let known = names.iter().filter_map(|name| timings[name].as_f64()).filter(|ms| *ms >= 0.0);
+    known.map(|ms| (ms * 1e3).round() as i64).sum()
+}
+
+#[test]
+fn har_times_add_up_and_what_is_unknown_is_said_to_be() {
+    let place = Place::new();
+    let ledger = place.open();
+    let sink = ledger.sender();
+    let times = [
+        // dns, connect, tls, first byte, total
+        ([Some(1000), Some(2000), Some(3000), Some(10_000)], 21_000),
+        ([None, None, None, Some(4000)], 9000),
+        ([None, Some(700), Some(300), None], 5000),
+        ([None; 4], 0),
+    ];
+    for ([dns_us, connect_us, tls_us, first_byte_us], total_us) in times {
+        let mut body = body(b"{".to_vec());
+        body.cut = true;
+        let event = NetEvent {
+            dns_us,
+            connect_us,
+            tls_us,
+            first_byte_us,
+            total_us,
+            response_bytes: 7,
+            response_body: Some(body),
+            path: Some(b"*"[..].into()),
+            ..net(sink.next_exchange_id())
+        };
+        sink.try_send(Event::Net(Box::new(event))).expect("room");
+    }
+    assert!(eventually(|| sink.written() == 4));
+    let har: Value = serde_json::from_str(&stdout(&place, &["har", "--bodies"])).expect("JSON");
+    let entries = har["log"]["entries"].as_array().expect("entries");
+    for (entry, ([.., first_byte], total)) in entries.iter().zip(times) {
+        let timings = &entry["timings"];
+        let all = sum(timings, &["blocked", "dns", "connect", "send", "wait", "receive"]);
+        assert_eq!((all, sum(entry, &["time"])), (total as i64, total as i64), "{timings}");
+        let size = if first_byte.is_some() { 7 } else { -1 };
+        assert_eq!(entry["response"]["bodySize"], size);
+        assert_eq!(entry["request"]["url"], "https://api.example.com");
+        assert_eq!(entry["response"]["content"]["comment"], "cut");
+    }
+    assert_eq!(sum(&entries[0]["timings"], &["connect"]), 5000, "with TLS");
+    assert_eq!(sum(&entries[0]["timings"], &["wait"]), 10_000);
+    assert_eq!(entries[1]["timings"]["connect"], -1.0);
+    assert_eq!(sum(&entries[2]["timings"], &["wait"]), 4000, "no byte came");
+    close(ledger);
+}
+
 #[test]
 fn jsonl_goes_on_where_its_cursor_stopped() {
     let (place, ledger, sink) = filled();
@@ -106,7 +162,12 @@ fn jsonl_goes_on_where_its_cursor_stopped() {
 
 /// Answers one request with a status; what was posted where.
 fn answer(listener: &TcpListener, status: u16) -> (String, Value) {
-    let (stream, _) = listener.accept().expect("accepted");
+    respond(listener, &format!("HTTP/1.1 {status} x\r\nContent-Length: 2\r\n\r\n{{}}"))
+}
+
+/// Answers one request with these bytes; what was posted where.
+fn respond(listener: &TcpListener, bytes: &str) -> (String, Value) {
+    let (mut stream, _) = listener.accept().expect("accepted");
     let mut reader = BufReader::new(&stream);
     let (mut path, mut length) = (String::new(), 0);
     for line in reader.by_ref().lines() {
@@ -123,12 +184,166 @@ fn answer(listener: &TcpListener, status: u16) -> (String, Value) {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("the body");
-    respond(&stream, status);
+    stream.write_all(bytes.as_bytes()).expect("written");
     (path, serde_json::from_slice(&body).expect("JSON"))
 }
 
-fn respond(mut stream: &TcpStream, status: u16) {
-    write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: 2\r\n\r\n{{}}").expect("written");
+/// A collector that answers each request as `how` says for its path and number of spans or of counted values, until
+/// `ends` of them; what it was asked.
+fn collector(
+    listener: TcpListener,
+    ends: usize,
+    how: impl Fn(&str, usize) -> String + Send + 'static,
+) -> JoinHandle<Vec<(String, usize)>> {
+    std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        while asked.len() < ends {
+            let (mut stream, _) = listener.accept().expect("accepted");
+            let mut bytes = Vec::new();
+            let mut piece = [0; 4096];
+            let whole = |bytes: &[u8]| {
+                let text = String::from_utf8_lossy(bytes);
+                let (head, body) = text.split_once("\r\n\r\n")?;
+                let length = head.split("Content-Length: ").nth(1)?.lines().next()?.parse::<usize>().ok()?;
+                (body.len() >= length).then(|| (head.to_owned(), body.to_owned()))
+            };
+            let (head, body) = loop {
+                if let Some(request) = whole(&bytes) {
+                    break request;
+                }
+                let read = stream.read(&mut piece).expect("read");
+                bytes.extend_from_slice(&piece[..read]);
+            };
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let count = body.matches("\"spanId\":").count();
+            stream.write_all(how(&path, count).as_bytes()).expect("written");
+            asked.push((path, count));
+        }
+        asked
+    })
+}
+
+fn status(status: u16) -> String {
+    format!("HTTP/1.1 {status} x\r\nContent-Length: 0\r\n\r\n")
+}
+
+/// A place for a collector and its URL.
+fn bound() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("bound"));
+    (listener, url)
+}
+
+#[test]
+fn what_a_collector_took_is_not_sent_again_because_it_refused_the_rest() {
+    let (place, ledger, _sink) = filled();
+    let (listener, url) = bound();
+    let words = ["otlp", "--endpoint", &url];
+    let asked = collector(listener, 3, |path, _| match path {
+        "/v1/metrics" => {
+            "HTTP/1.1 429 x\r\nContent-Length: 27\r\nRetry-After: 9\r\n\r\n{\"message\":\"calm\\u001b[2J\"}"
+                .into()
+        }
+        _ => status(200),
+    });
+    for _ in 0..2 {
+        let output = export(&place, &words);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("answered 429: calm\\u{1b}[2J"), "{stderr}");
+    }
+    let paths: Vec<_> = asked.join().expect("ended").into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["/v1/traces", "/v1/metrics", "/v1/metrics"]);
+    close(ledger);
+}
+
+#[test]
+fn a_batch_that_is_too_large_for_the_collector_goes_in_pieces() {
+    let (place, ledger, sink) = filled();
+    for _ in 0..9 {
+        send(&sink);
+    }
+    assert!(eventually(|| sink.written() == 11));
+    let (listener, url) = bound();
+    // Spans of 500, 250, … 7 rows of each source are too many, those of 3 are not; metrics of all of them are not either.
+    let asked = collector(listener, 7 + 4 + 1, |_, spans| status(if spans > 4 { 413 } else { 200 }));
+    let output = export(&place, &["otlp", "--endpoint", &url]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "sent 11 rows\n");
+    let asked = asked.join().expect("ended");
+    let taken: usize = asked.iter().filter(|(_, spans)| *spans <= 4).map(|(_, spans)| spans).sum();
+    assert_eq!(taken, 11);
+    close(ledger);
+}
+
+#[test]
+fn what_a_collector_leaves_out_is_said() {
+    let (place, ledger, _sink) = filled();
+    let (listener, url) = bound();
+    let asked = collector(listener, 2, |path, _| {
+        let body = r#"{"partialSuccess":{"rejectedSpans":"1","errorMessage":"too old"}}"#;
+        let body = if path == "/v1/traces" { body } else { "{}" };
+        format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    });
+    let output = export(&place, &["otlp", "--endpoint", &url]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success() && stderr.contains("/v1/traces in part: 1 rejected: too old"),
+        "{stderr}"
+    );
+    assert!(export(&place, &["otlp", "--endpoint", &url]).status.success(), "it is not sent again");
+    asked.join().expect("ended");
+    close(ledger);
+}
+
+#[test]
+fn a_collector_that_wants_rest_gets_it() {
+    let (place, ledger, _sink) = filled();
+    let (listener, url) = bound();
+    let endpoint = Endpoint::parse(&url).expect("a URL");
+    let live = Exporter::new(&place.db(), "live", endpoint, None, Names::Released)
+        .spawn(Duration::from_millis(20))
+        .expect("started");
+    let busy = "HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+    let begin = now();
+    respond(&listener, busy);
+    respond(&listener, busy);
+    answer(&listener, 200);
+    assert!(now() - begin >= Duration::from_secs(1));
+    answer(&listener, 200);
+    live.stop();
+    close(ledger);
+}
+
+#[test]
+fn p35_a_collector_that_hangs_does_not_hold_up_the_end() {
+    let (place, ledger, _sink) = filled();
+    let (listener, url) = bound();
+    let endpoint = Endpoint::parse(&url).expect("a URL");
+    let live = Exporter::new(&place.db(), "live", endpoint, None, Names::Released)
+        .spawn(Duration::from_millis(20))
+        .expect("started");
+    let _hangs = listener.accept().expect("accepted");
+    let begin = now();
+    live.stop();
+    assert!(now() - begin < Duration::from_secs(5));
+    assert_eq!(place.number("SELECT count(*) FROM cursors"), 0, "nothing is remembered as sent");
+    close(ledger);
+}
+
+#[test]
+fn options_that_would_not_be_obeyed_are_refused() {
+    let (place, ledger, _sink) = filled();
+    for words in [
+        &["otlp", "--endpoint", "http://127.0.0.1:1", "--host", "x"][..],
+        &["otlp", "--endpoint", "http://127.0.0.1:1", "--bodies"],
+        &["har", "--semconv", "latest"],
+        &["jsonl", "--follow", "1s"],
+    ] {
+        let output = export(&place, words);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{words:?}");
+    }
+    close(ledger);
 }
 
 #[test]
@@ -183,6 +398,98 @@ fn check_metrics(metrics: &Value) {
     let tokens = metrics[2]["histogram"]["dataPoints"].as_array().expect("points");
     assert_eq!(tokens.len(), 2);
     assert_eq!((tokens[0]["count"].as_u64(), tokens[0]["sum"].as_f64()), (Some(1), Some(1200.0)));
+}
+
+/// Spans and metrics of a ledger with these rows.
+fn documents(events: Vec<NetEvent>, calls: Vec<Call>) -> (Vec<Value>, Vec<Value>) {
+    let place = Place::new();
+    let ledger = place.open();
+    let sink = ledger.sender();
+    let rows = events.len() + calls.len();
+    for (at, mut event) in events.into_iter().enumerate() {
+        event.exchange_id = sink.next_exchange_id();
+        event.started_at = at as i64;
+        sink.try_send(Event::Net(Box::new(event))).expect("room");
+    }
+    for call in calls {
+        let call = CallEvent { exchange_id: 1, started_at: 0, call };
+        sink.try_send(Event::Call(Box::new(call))).expect("room");
+    }
+    assert!(eventually(|| sink.written() == rows as u64));
+    let reader = Reader::open(&place.db()).expect("readable");
+    let [events, calls] = [Source::Events, Source::Calls].map(|source| {
+        let mut records = Vec::new();
+        let each = |record: &Record| {
+            records.push(record.clone());
+            true
+        };
+        reader.rows(source, &Filter::default(), Range::default(), each).expect("read");
+        records
+    });
+    let list = |text: String, path: &str| -> Vec<Value> {
+        let document: Value = serde_json::from_str(&text).expect("JSON");
+        document.pointer(path).and_then(Value::as_array).expect("a list").clone()
+    };
+    let spans = list(otlp::traces(&events, &calls, Names::Released), "/resourceSpans/0/scopeSpans/0/spans");
+    let metrics = list(otlp::metrics(&events, &calls), "/resourceMetrics/0/scopeMetrics/0/metrics");
+    close(ledger);
+    (spans, metrics)
+}
+
+#[test]
+fn requests_have_the_attributes_of_the_http_conventions() {
+    let events = vec![
+        net(0),
+        NetEvent { status: Some(429), ..net(0) },
+        NetEvent { decision: Decision::Denied, reason: Some("no".into()), ..net(0) },
+        NetEvent { decision: Decision::Failed, fault_phase: Some(Phase::Dns), ..net(0) },
+        NetEvent { decision: Decision::Aborted, fault_phase: Some(Phase::Body), ..net(0) },
+        NetEvent { method: Method::parse(b"FROB").ok(), ..net(0) },
+        NetEvent { method: None, path: None, decision: Decision::Spliced, ..net(0) },
+    ];
+    let events = events
+        .into_iter()
+        .map(|event| NetEvent { dialed: Some("192.0.2.1:443".parse().expect("an address")), ..event });
+    let (spans, metrics) = documents(events.collect(), Vec::new());
+    let of = |span: &Value, key: &str| attribute(span, key)["stringValue"].as_str().map(str::to_owned);
+    let errors: Vec<_> = spans.iter().map(|span| of(span, "error.type")).collect();
+    let wanted = [None, Some("429"), Some("denied"), Some("dns"), Some("aborted"), None, None];
+    assert_eq!(errors, wanted.map(|error| error.map(str::to_owned)));
+    for (span, error) in spans.iter().zip(&errors) {
+        assert_eq!(span["status"]["code"].as_u64(), error.as_ref().map(|_| 2));
+        assert_ne!(span["status"]["message"], "");
+        assert_eq!(of(span, "network.peer.address").as_deref(), Some("192.0.2.1"));
+    }
+    assert_eq!(spans[2]["status"]["message"], "no");
+    assert_eq!(of(&spans[0], "url.full").as_deref(), Some("https://api.example.com/"));
+    assert_eq!((&spans[5]["name"], &spans[6]["name"]), (&"HTTP".into(), &"connection".into()));
+    assert_eq!(of(&spans[5], "http.request.method").as_deref(), Some("_OTHER"));
+    assert_eq!(of(&spans[5], "http.request.method_original").as_deref(), Some("FROB"));
+    assert_eq!(of(&spans[6], "url.full"), None);
+    let points = metrics[0]["histogram"]["dataPoints"].as_array().expect("points");
+    let counted: u64 = points.iter().filter_map(|point| point["count"].as_u64()).sum();
+    assert_eq!(counted, 6, "a connection without a request is none");
+    assert_eq!(points[0]["explicitBounds"][0], 0.005);
+    assert!(points.iter().any(|point| of(point, "error.type").as_deref() == Some("429")));
+}
+
+#[test]
+fn calls_have_the_operations_of_the_conventions() {
+    let operations = [
+        ("anthropic.messages", "chat"),
+        ("openai.completions", "text_completion"),
+        ("ollama.generate", "text_completion"),
+        ("openai.embeddings", "embeddings"),
+        ("google.embed", "embeddings"),
+        ("google.generate", "generate_content"),
+    ];
+    let calls = operations.map(|(api, _)| Call { api, ..Call::default() });
+    let (spans, _) = documents(vec![net(0)], calls.into());
+    let named: Vec<_> = spans[1..]
+        .iter()
+        .map(|span| attribute(span, "gen_ai.operation.name")["stringValue"].as_str())
+        .collect();
+    assert_eq!(named, operations.map(|(_, operation)| Some(operation)));
 }
 
 #[test]

@@ -42,9 +42,9 @@ pub struct Args {
     /// otlp: go on for ever, looking for new rows so often (5s); a collector that is away is tried again.
     #[arg(long, value_name = "DURATION")]
     follow: Option<String>,
-    /// otlp: names of attributes: those of semantic conventions 1.37 to 1.41, or the latest with cached and reasoning tokens.
-    #[arg(long, value_enum, default_value_t = Semconv::Released)]
-    semconv: Semconv,
+    /// otlp: names of attributes: those of semantic conventions 1.37 to 1.41 (default), or the latest with cached and reasoning tokens.
+    #[arg(long, value_enum)]
+    semconv: Option<Semconv>,
     /// har and jsonl: with bodies, as far as the ledger keeps them.
     #[arg(long)]
     bodies: bool,
@@ -75,8 +75,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.format == Format::Otlp {
         return otlp(args);
     }
-    if args.endpoint.is_some() || args.follow.is_some() || !args.header.is_empty() {
-        return Err(Failure::usage("--endpoint, --header and --follow are for `export otlp`"));
+    if args.endpoint.is_some() || args.follow.is_some() || args.semconv.is_some() || !args.header.is_empty() {
+        return Err(Failure::usage("--endpoint, --header, --follow and --semconv are for `export otlp`"));
     }
     let reader = args.place.open()?;
     let filter = args.filters.meant(&reader)?;
@@ -143,6 +143,9 @@ fn remember(args: &Args, source: Source, at: Position) -> Result<(), Failure> {
 }
 
 fn otlp(args: &Args) -> Result<(), Failure> {
+    if args.filters.any() || args.bodies {
+        return Err(Failure::usage("filters and --bodies are for `export har` and `export jsonl`"));
+    }
     let Some(endpoint) = &args.endpoint else {
         return Err(Failure::usage("export otlp needs --endpoint, for example http://127.0.0.1:4318"));
     };
@@ -151,26 +154,29 @@ fn otlp(args: &Args) -> Result<(), Failure> {
         Some(None) => return Err(Failure::usage("--follow takes a duration such as 5s")),
         every => every.flatten().map(Duration::from_micros),
     };
-    let names = if args.semconv == Semconv::Latest { Names::Latest } else { Names::Released };
+    let names = if args.semconv == Some(Semconv::Latest) { Names::Latest } else { Names::Released };
     let cursor = args.cursor.as_deref().unwrap_or("otlp");
     args.place.open()?;
     let upstream = if endpoint.is_secure() { args.place.settings()?.upstream } else { Upstream::default() };
     let exporter = service::exporter(&upstream, &args.place.path()?, cursor, endpoint, names)
         .map_err(|error| Failure::failed(error.to_string()))?;
-    let mut sent = 0;
+    let mut sent = [0, 0];
     loop {
         match (exporter.send(), every) {
-            (Ok(0), None) => break,
-            (Ok(0), Some(every)) => thread::sleep(every),
-            (Ok(rows), _) => sent += rows,
-            (Err(error), None) => return Err(Failure::failed(format!("after {sent} rows: {error}"))),
+            (Ok([0, 0]), None) => break,
+            (Ok([0, 0]), Some(every)) => thread::sleep(every),
+            (Ok([spans, metrics]), _) => sent = [sent[0] + spans, sent[1] + metrics],
+            (Err(error), None) => {
+                return Err(Failure::failed(format!("after {} rows: {error}", sent[0].max(sent[1]))));
+            }
             (Err(error), Some(every)) => {
-                eprintln!("tollgate: {error}; trying again");
-                thread::sleep(every);
+                let wait = error.retry_after().unwrap_or(every).max(every);
+                eprintln!("tollgate: {error}; trying again in {wait:?}");
+                thread::sleep(wait);
             }
         }
     }
-    eprintln!("sent {sent} rows");
+    eprintln!("sent {} rows", sent[0].max(sent[1]));
     Ok(())
 }
 

@@ -1,10 +1,15 @@
 //! `tollgate log`: the rows of a ledger, for people or as JSON lines; and its backup.
 
 use std::borrow::Cow;
+use std::fs;
 use std::io::{BufWriter, Write, stdout};
-use std::path::PathBuf;
-use std::thread;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Failure;
 use super::reading::{Filters, Where, line, said, unreadable};
@@ -78,9 +83,8 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let reader = args.place.open()?;
     let view = match (args.what, &args.file) {
-        (What::Backup, Some(file)) => return backup(&reader, file),
+        (What::Backup, Some(file)) => return backup(args, file),
         (What::Backup, None) => return Err(Failure::usage("log backup needs the file to write")),
         (_, Some(_)) => return Err(Failure::usage("a FILE is for `log backup` only")),
         (What::Events, None) => &EVENTS,
@@ -89,15 +93,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         (What::Errors, None) => &ERRORS,
         (What::Dns, None) => &DNS,
     };
+    if args.bodies && view.source != Source::Events {
+        return Err(Failure::usage("--bodies is for `log events`"));
+    }
+    let reader = args.place.open()?;
     let filter = args.filters.meant(&reader)?;
     filter.check(view.source).map_err(unreadable)?;
     let mut printer =
         Printer { out: BufWriter::new(stdout().lock()), view, table: (!args.json).then(|| view.table()) };
     if !printer.head()? {
         return Ok(());
-    }
-    if args.bodies && view.source != Source::Events {
-        return Err(Failure::usage("--bodies is for `log events`"));
     }
     let range = Range { newest: args.limit, bodies: args.bodies, ..Range::default() };
     match printer.rows(&reader, &filter, range)? {
@@ -108,7 +113,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     }
 }
 
-/// Goes on until nobody reads. The file is opened anew each time: the proxy may have set it aside or made it again.
+/// Goes on until nobody reads. The file is opened anew each time: the proxy may have set it aside or made it again, and
+/// then everything in the new one is new.
 fn follow(
     args: &Args,
     printer: &mut Printer<impl Write>,
@@ -116,18 +122,45 @@ fn follow(
     mut range: Range,
 ) -> Result<(), Failure> {
     let path = args.place.path()?;
-    loop {
-        thread::sleep(POLL);
-        let Ok(reader) = Reader::open(&path) else { continue };
+    let mut file = identity(&path);
+    while read_for(POLL)? {
+        let (now, Ok(reader)) = (identity(&path), Reader::open(&path)) else { continue };
+        if now != file {
+            (file, range.after) = (now, Position::default());
+        }
         range.after = range.after.within(reader.end(printer.view.source).map_err(unreadable)?);
         match printer.rows(&reader, filter, range)? {
             Some(after) => range.after = after,
             None => return Ok(()),
         }
     }
+    Ok(())
 }
 
-fn backup(reader: &Reader, file: &std::path::Path) -> Result<(), Failure> {
+/// What tells the file at a path from another that takes its place.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Waits so long; false as soon as what stdout leads to has no reader any more.
+fn read_for(wait: Duration) -> Result<bool, Failure> {
+    let out = stdout();
+    let mut ends = [PollFd::new(out.as_fd(), PollFlags::empty())];
+    match poll(&mut ends, PollTimeout::try_from(wait).unwrap_or(PollTimeout::MAX)) {
+        Ok(0) | Err(Errno::EINTR) => Ok(true),
+        Ok(_) => Ok(false),
+        Err(error) => Err(Failure::failed(format!("waiting: {error}"))),
+    }
+}
+
+/// A copy is of everything, so that nobody takes it for less.
+fn backup(args: &Args, file: &Path) -> Result<(), Failure> {
+    if args.follow || args.json || args.bodies || args.limit.is_some() || args.filters.any() {
+        return Err(Failure::usage(
+            "log backup copies the whole ledger: it takes no filters, -f, -n, --json or --bodies",
+        ));
+    }
+    let reader = args.place.open()?;
     reader.backup(file).map_err(|error| Failure::failed(format!("{}: {error}", file.display())))
 }
 
@@ -226,21 +259,30 @@ pub(super) const EVENTS: View = View {
 };
 
 /// Where the request went and, unless all was well, what stood in its way.
-pub(super) fn what(record: &Record) -> String {
+fn what(record: &Record) -> String {
+    std::iter::once(place(record).as_str()).chain(why(record)).collect::<Vec<_>>().join(" · ")
+}
+
+/// Where the request went.
+pub(super) fn place(record: &Record) -> String {
     let port = match (record.int("port"), record.text("scheme")) {
         (None, _) | (Some(443), "https" | "wss" | "tls") | (Some(80), "http" | "ws") => String::new(),
         (Some(port), _) => format!(":{port}"),
     };
     let host = first(record, &["host"]);
-    let mut out = format!("{host}{port}{}", record.text("path"));
-    let why: Vec<_> = ["rule", "reason", "fault_phase", "fault"].map(|column| record.text(column)).into();
-    if record.text("decision") != "allowed" {
-        for why in why.into_iter().filter(|why| !why.is_empty()) {
-            out += " · ";
-            out += why;
-        }
-    }
-    out
+    let host = if host.contains(':') { format!("[{host}]").into() } else { host };
+    let space = if record.text("path") == "*" { " " } else { "" };
+    format!("{host}{port}{space}{}", record.text("path"))
+}
+
+/// What decided against a request or broke it. A rule that let it pass stood in nobody's way.
+pub(super) fn why(record: &Record) -> Vec<&str> {
+    let columns: &[_] = match record.text("decision") {
+        "allowed" => &[],
+        "failed" | "aborted" => &["fault_phase", "fault"],
+        _ => &["rule", "reason", "fault_phase", "fault"],
+    };
+    columns.iter().map(|column| record.text(column)).filter(|why| !why.is_empty()).collect()
 }
 
 pub(super) const CALLS: View = View {
@@ -248,7 +290,7 @@ pub(super) const CALLS: View = View {
     columns: &[
         left("TIME (UTC)", 14),
         left("PROVIDER", 9).wide(),
-        left("MODEL", 22),
+        left("MODEL", 22).roomy(26),
         right("INPUT", 9),
         right("CACHED", 10).wide(),
         right("OUTPUT", 8),
@@ -286,7 +328,7 @@ const TOOLS: View = View {
     source: Source::Tools,
     columns: &[
         left("TIME (UTC)", 14),
-        left("MODEL", 22),
+        left("MODEL", 22).roomy(26),
         left("KIND", 6),
         left("TOOL", 16),
         left("ID", 30).wide(),

@@ -87,6 +87,13 @@ pub struct Filters {
 }
 
 impl Filters {
+    /// Whether something was typed that leaves rows out.
+    pub fn any(&self) -> bool {
+        let Self { host, decision, model, provider, process, status, since, until, session } = self;
+        let words = [decision, provider, process, since, until, session];
+        host.is_some() || model.is_some() || status.is_some() || words.iter().any(|word| word.is_some())
+    }
+
     /// What was typed, with moments made out.
     pub fn meant(&self, reader: &Reader) -> Result<Filter, Failure> {
         Ok(Filter {

@@ -1,37 +1,51 @@
 //! Tables for people: fixed columns, the last takes what the terminal leaves, nothing can move the cursor (P36).
 
+mod width;
+
 use std::borrow::Cow;
 use std::io::IsTerminal;
 
 use crate::telemetry::text::{printable, utc};
+
+pub use width::{cut, width};
 
 /// A column: its title, its width, on which side its cells begin, and whether narrow terminals do without it.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     title: &'static str,
     width: usize,
+    /// Its width where there is room.
+    roomy: usize,
     right: bool,
     wide: bool,
 }
 
 impl Column {
-    /// The same column, left out where lines have fewer than [`WIDE`] characters.
+    /// The same column, left out in narrow lines: of fewer than [`WIDE`] characters, or too few for all columns.
     pub const fn wide(self) -> Self {
         Self { wide: true, ..self }
     }
+
+    /// The same column with another width where lines are not narrow.
+    pub const fn roomy(self, roomy: usize) -> Self {
+        Self { roomy, ..self }
+    }
 }
 
-/// Lines from this length on show every column.
+/// Lines from this length on show every column, if the last has [`LAST`] characters then.
 const WIDE: usize = 120;
+
+/// The least that the last column gets before others are left out.
+const LAST: usize = 20;
 
 /// A column of words.
 pub const fn left(title: &'static str, width: usize) -> Column {
-    Column { title, width, right: false, wide: false }
+    Column { title, width, roomy: width, right: false, wide: false }
 }
 
 /// A column of numbers.
 pub const fn right(title: &'static str, width: usize) -> Column {
-    Column { title, width, right: true, wide: false }
+    Column { title, width, roomy: width, right: true, wide: false }
 }
 
 /// Lays out rows.
@@ -56,6 +70,12 @@ impl Table {
         Self { columns, line }
     }
 
+    /// Whether there is no room for every column.
+    fn is_narrow(&self) -> bool {
+        let all: usize = self.columns.iter().rev().skip(1).map(|column| column.roomy + 2).sum();
+        self.line.is_some_and(|line| line < WIDE.max(all + LAST))
+    }
+
     /// The line of titles.
     pub fn head(&self) -> String {
         let titles: Vec<_> = self.columns.iter().map(|column| Cow::Borrowed(column.title)).collect();
@@ -65,19 +85,20 @@ impl Table {
     /// One line.
     pub fn row(&self, cells: &[Cow<'_, str>]) -> String {
         let mut out = String::new();
+        let narrow = self.is_narrow();
         let last = self.columns.len().saturating_sub(1);
         for (index, (column, cell)) in self.columns.iter().zip(cells).enumerate() {
-            if column.wide && self.line.is_some_and(|line| line < WIDE) {
+            if column.wide && narrow {
                 continue;
             }
             let cell = printable(cell);
             if index == last {
-                let room = self.line.map_or(usize::MAX, |line| line.saturating_sub(out.chars().count()));
+                let room = self.line.map_or(usize::MAX, |line| line.saturating_sub(width(&out)));
                 out += &cut(&cell, room);
             } else {
-                let width =
-                    if self.line.is_some() { column.width } else { column.width.max(cell.chars().count()) };
-                pad(&mut out, &cut(&cell, width), width, column.right);
+                let most = if narrow { column.width } else { column.roomy };
+                let cell = if self.line.is_some() { cut(&cell, most) } else { cell };
+                pad(&mut out, &cell, most, column.right);
                 out.push_str("  ");
             }
         }
@@ -86,8 +107,8 @@ impl Table {
     }
 }
 
-fn pad(out: &mut String, cell: &str, width: usize, right: bool) {
-    let spaces = " ".repeat(width.saturating_sub(cell.chars().count()));
+fn pad(out: &mut String, cell: &str, most: usize, right: bool) {
+    let spaces = " ".repeat(most.saturating_sub(width(cell)));
     if right {
         out.push_str(&spaces);
     }
@@ -95,15 +116,6 @@ fn pad(out: &mut String, cell: &str, width: usize, right: bool) {
     if !right {
         out.push_str(&spaces);
     }
-}
-
-fn cut(cell: &str, width: usize) -> Cow<'_, str> {
-    if cell.chars().count() <= width {
-        return Cow::Borrowed(cell);
-    }
-    let mut short: String = cell.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
-    Cow::Owned(short)
 }
 
 /// A number with an apostrophe-free grouping that copies well: `1_234_567` reads as Rust and Python do.
@@ -132,6 +144,7 @@ pub fn usd(pico: Option<i64>) -> Cow<'static, str> {
     let dollars = pico as f64 / 1e12;
     Cow::Owned(match dollars.abs() {
         0.0 => "$0".to_owned(),
+        size if size < 0.000_001 => "<$1e-6".to_owned(),
         size if size >= 0.1 => format!("${dollars:.2}"),
         size if size >= 0.001 => format!("${dollars:.4}"),
         _ => format!("${dollars:.6}"),
@@ -181,6 +194,27 @@ mod tests {
     }
 
     #[test]
+    fn columns_stand_below_each_other_whatever_is_in_them() {
+        let table = Table { columns: COLUMNS, line: Some(20) };
+        let row = |cell: &'static str| table.row(&[cell.into(), "12".into(), "x".into()]);
+        for (cell, line) in [
+            ("漢", "漢       12  x"),
+            ("漢字漢", "漢…      12  x"),
+            ("e\u{301}e\u{301}", "e\u{301}e\u{301}       12  x"),
+        ] {
+            assert_eq!(row(cell), line);
+        }
+        let rest = table.row(&["a".into(), "1".into(), "漢字漢字".into()]);
+        assert_eq!(rest, "a         1  漢字漢…");
+        const ROOMY: &[Column] = &[left("A", 2).roomy(4), left("REST", 0)];
+        let row = |line| Table { columns: ROOMY, line }.row(&["abcd".into(), "x".into()]);
+        const MANY: &[Column] = &[left("A", 60), left("B", 60).wide(), left("REST", 0)];
+        let head = |line| Table { columns: MANY, line: Some(line) }.head().contains('B');
+        assert!(!head(143) && head(144), "the last column is not crowded out");
+        assert_eq!([row(Some(80)), row(Some(WIDE)), row(None)], ["a…  x", "abcd  x", "abcd  x"]);
+    }
+
+    #[test]
     fn p36_cells_cannot_move_the_cursor() {
         let table = Table { columns: COLUMNS, line: None };
         let row = table.row(&["\x1b[2J".into(), "\r".into(), "a\nb".into()]);
@@ -196,6 +230,7 @@ mod tests {
         assert_eq!(usd(Some(12_345_600_000_000)), "$12.35");
         assert_eq!(usd(Some(12_340_000_000)), "$0.0123");
         assert_eq!(usd(Some(1_230_000)), "$0.000001");
+        assert_eq!(usd(Some(160_000)), "<$1e-6");
         assert_eq!(usd(Some(0)), "$0");
         assert_eq!(usd(None), "-");
         assert_eq!(duration(Some(1_234)), "1.2ms");

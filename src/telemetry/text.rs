@@ -39,7 +39,7 @@ fn json_escaped(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The text with everything escaped that could move a cursor, hide or reorder what a person sees: control
-/// characters, and Unicode's direction marks and line separators.
+/// characters, and Unicode's direction marks, line separators, tags, and what has no width and joins nothing.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unsafe) {
         return Cow::Borrowed(text);
@@ -60,7 +60,9 @@ pub fn printable_json(json: String) -> String {
     let mut out = String::with_capacity(json.len() + 8);
     for c in json.chars() {
         if c != '\n' && is_unsafe(c) {
-            write!(out, "\\u{:04x}", u32::from(c)).expect("writing to a String does not fail");
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(out, "\\u{unit:04x}").expect("writing to a String does not fail");
+            }
         } else {
             out.push(c);
         }
@@ -70,7 +72,19 @@ pub fn printable_json(json: String) -> String {
 
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(
+            c,
+            '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'
+                | '\u{200e}'
+                | '\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// Appends bytes in lower-case hex.
@@ -123,12 +137,15 @@ mod tests {
             printable("a\x1b[31mb\r\n\u{9b}c\u{202e}d\x7f"),
             "a\\u{1b}[31mb\\r\\n\\u{9b}c\\u{202e}d\\u{7f}"
         );
-        assert_eq!(printable("plain é 漢"), "plain é 漢");
+        assert_eq!(printable("plain é 漢 👩\u{200d}🔬"), "plain é 漢 👩\u{200d}🔬");
+        for hidden in ['\u{61c}', '\u{200b}', '\u{2060}', '\u{2066}', '\u{feff}', '\u{fff9}', '\u{e0041}'] {
+            assert_eq!(printable(&hidden.to_string()), hidden.escape_default().to_string());
+        }
     }
 
     #[test]
     fn p36_json_holds_no_control_characters_and_says_the_same() {
-        let text = "a\x1b[2J\x7f\u{9b}2J\u{202e}\u{feff}é\n";
+        let text = "a\x1b[2J\x7f\u{9b}2J\u{202e}\u{feff}\u{e0041}é\n";
         for json in [serde_json::to_string(&[text]), serde_json::to_string_pretty(&[text])] {
             let safe = printable_json(json.expect("JSON"));
             assert!(!safe.chars().any(|c| c != '\n' && is_unsafe(c)), "{safe}");

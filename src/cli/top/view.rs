@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::data::{Data, Sums};
 use super::screen::{Key, Line, Size, Style};
-use crate::cli::log::{CALLS, EVENTS, View as Rows, first, what};
-use crate::cli::table::{Column, Table, count, left, right, time, usd};
+use crate::cli::log::{CALLS, EVENTS, View as Rows, first, place, why};
+use crate::cli::table::{Column, Table, count, cut, left, right, time, usd};
 use crate::telemetry::query::Record;
 use crate::telemetry::text::printable;
 
@@ -189,8 +189,8 @@ impl View {
         frame.resize(size.rows.saturating_sub(1), Line::default());
         frame.push(Line { style: Style::Faint, text: self.help() });
         for line in &mut frame {
-            if let Some((end, _)) = line.text.char_indices().nth(size.columns) {
-                line.text.truncate(end);
+            if let Cow::Owned(short) = cut(&line.text, size.columns) {
+                line.text = short;
             }
         }
         frame
@@ -423,7 +423,18 @@ const DENIALS: Rows = Rows {
             first(record, &["method"]),
             first(record, &["rule_layer"]),
             first(record, &["rule"]),
-            what(record).into(),
+            denied(record).into(),
         ]
     },
 };
+
+/// What was refused and why; the rule has a column of its own.
+fn denied(record: &Record) -> String {
+    why(record).into_iter().skip_while(|why| *why == record.text("rule")).fold(
+        place(record),
+        |mut line, why| {
+            line.extend([" · ", why]);
+            line
+        },
+    )
+}

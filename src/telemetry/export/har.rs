@@ -21,20 +21,14 @@ pub fn entry(row: &Record) -> Option<Value> {
     if row.text("method").is_empty() {
         return None;
     }
-    let ms = |column: &str| row.int(column).map_or(-1.0, |us| us as f64 / 1e3);
-    let total = ms("total_us");
-    let wait = row.int("first_byte_us").map_or(total, |us| us as f64 / 1e3);
     let http = if row.text("protocol") == "h2" { "HTTP/2" } else { "HTTP/1.1" };
     let mut entry = json!({
         "startedDateTime": utc(row.int("started_at").unwrap_or(0)),
-        "time": total,
+        "time": ms(row.int("total_us")),
         "request": request(row, http),
         "response": response(row, http),
         "cache": {},
-        "timings": {
-            "blocked": -1, "dns": ms("dns_us"), "connect": ms("connect_us"), "ssl": ms("tls_us"),
-            "send": 0, "wait": wait, "receive": (total - wait).max(0.0),
-        },
+        "timings": timings(row),
         "connection": row.int("connection_id").unwrap_or(0).to_string(),
         "comment": comment(row),
     });
@@ -42,6 +36,23 @@ pub fn entry(row: &Record) -> Option<Value> {
         entry["serverIPAddress"] = json!(dialed.ip());
     }
     Some(entry)
+}
+
+/// What the phases took. All but `ssl`, which HAR counts within `connect`, add up to the entry's time.
+fn timings(row: &Record) -> Value {
+    let [dns, tcp, tls] = ["dns_us", "connect_us", "tls_us"].map(|column| row.int(column));
+    let connect = tcp.or(tls).map(|_| tcp.unwrap_or(0) + tls.unwrap_or(0));
+    let left = row.int("total_us").unwrap_or(0) - dns.unwrap_or(0) - connect.unwrap_or(0);
+    let wait = row.int("first_byte_us").unwrap_or(left).min(left).max(0);
+    json!({
+        "blocked": -1, "dns": ms(dns), "connect": ms(connect), "ssl": ms(tls),
+        "send": 0, "wait": ms(Some(wait)), "receive": ms(Some((left - wait).max(0))),
+    })
+}
+
+/// Milliseconds; HAR's -1 for what is not known.
+fn ms(us: Option<i64>) -> f64 {
+    us.map_or(-1.0, |us| us as f64 / 1e3)
 }
 
 fn request(row: &Record, http: &str) -> Value {
@@ -57,6 +68,7 @@ fn request(row: &Record, http: &str) -> Value {
     });
     if let Some(text) = body(row, "request_body") {
         request["postData"] = json!({"mimeType": value_of(&headers, "content-type"), "text": text});
+        note_cut(row, "request_cut", &mut request["postData"]);
     }
     request["headers"] = Value::Array(headers);
     request
@@ -68,7 +80,10 @@ fn response(row: &Record, http: &str) -> Value {
     let mut content = json!({"size": size, "mimeType": value_of(&headers, "content-type")});
     if let Some(text) = body(row, "response_body") {
         content["text"] = Value::String(text);
+        note_cut(row, "response_cut", &mut content);
     }
+    // Of an answer that Tollgate gave itself the ledger keeps no size.
+    let from_origin = row.int("first_byte_us").is_some();
     json!({
         "status": row.int("status").unwrap_or(0),
         "statusText": "",
@@ -78,11 +93,12 @@ fn response(row: &Record, http: &str) -> Value {
         "headers": headers,
         "content": content,
         "headersSize": -1,
-        "bodySize": row.int("response_bytes").unwrap_or(-1),
+        "bodySize": row.int("response_bytes").filter(|_| from_origin).unwrap_or(-1),
     })
 }
 
-fn url(row: &Record) -> String {
+/// The URL that was asked for.
+pub(super) fn url(row: &Record) -> String {
     let (scheme, host) = (row.text("scheme"), row.text("host"));
     let port = match (row.int("port"), scheme) {
         (None, _) | (Some(443), "https" | "wss") | (Some(80), "http" | "ws") => String::new(),
@@ -91,7 +107,9 @@ fn url(row: &Record) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let query = row.text("query");
     let mark = if query.is_empty() { "" } else { "?" };
-    format!("{scheme}://{host}{port}{}{mark}{query}", row.text("path"))
+    // OPTIONS * asks about the host itself (RFC 9110 §7.1).
+    let path = if row.text("path") == "*" { "" } else { row.text("path") };
+    format!("{scheme}://{host}{port}{path}{mark}{query}")
 }
 
 fn query(raw: &str) -> Vec<Value> {
@@ -114,6 +132,12 @@ fn value_of<'h>(headers: &'h [Value], name: &str) -> &'h str {
 
 fn body(row: &Record, column: &str) -> Option<String> {
     row.bytes(column).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+fn note_cut(row: &Record, column: &str, body: &mut Value) {
+    if row.int(column) == Some(1) {
+        body["comment"] = Value::from("cut");
+    }
 }
 
 /// What HAR has no field for.

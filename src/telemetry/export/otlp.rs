@@ -4,9 +4,13 @@
 //! Ids follow from session and exchange, so a row that is sent twice is the same span twice. A `traceparent` that the
 //! guest sent is the parent, so that its own trace goes on here.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
 use aws_lc_rs::digest;
 use serde_json::{Value, json};
 
+use super::har;
 use crate::telemetry::query::Record;
 use crate::telemetry::text;
 
@@ -28,6 +32,10 @@ const ERROR: u8 = 2;
 
 /// OTLP's number for sums since the last report.
 const DELTA: u8 = 1;
+
+/// Bounds of durations in seconds (`http.client.request.duration`).
+const REQUEST_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// Bounds of durations in seconds (`gen_ai.client.operation.duration`).
 const SECONDS: &[f64] =
@@ -60,10 +68,10 @@ pub fn traces(events: &[Record], calls: &[Record], names: Names) -> String {
 
 /// An `ExportMetricsServiceRequest`; the sums are those of these rows.
 pub fn metrics(events: &[Record], calls: &[Record]) -> String {
-    let mut requests = Histograms::new("http.client.request.duration", "s", SECONDS);
+    let mut requests = Histograms::new("http.client.request.duration", "s", REQUEST_SECONDS);
     let mut durations = Histograms::new("gen_ai.client.operation.duration", "s", SECONDS);
     let mut tokens = Histograms::new("gen_ai.client.token.usage", "{token}", TOKENS);
-    for row in events {
+    for row in events.iter().filter(|row| !row.text("method").is_empty()) {
         requests.add(http_attributes(row), row, row.int("total_us").map(|us| us as f64 / 1e6));
     }
     for row in calls {
@@ -112,23 +120,58 @@ fn exchange(row: &Record) -> Value {
     ] {
         attributes.extend(maybe_int(key, row.int(column)));
     }
-    let failed =
-        matches!(row.text("decision"), "failed" | "aborted") || row.int("status").is_some_and(|s| s >= 400);
-    let name = if row.text("method").is_empty() { "connection" } else { row.text("method") };
+    if !row.text("method").is_empty() {
+        attributes.push(word("url.full", &har::url(row)));
+    }
+    let dialed: Option<SocketAddr> = row.text("dialed").parse().ok();
+    if let Some(peer) = dialed {
+        attributes.push(word("network.peer.address", &peer.ip().to_string()));
+        attributes.extend(maybe_int("network.peer.port", Some(peer.port().into())));
+    }
+    let name = match method(row) {
+        Some(OTHER) => {
+            attributes.push(word("http.request.method_original", row.text("method")));
+            "HTTP"
+        }
+        method => method.unwrap_or("connection"),
+    };
     let why = if row.text("fault").is_empty() { "reason" } else { "fault" };
-    let error = failed.then(|| row.text(why));
+    let error = error_type(row).map(|_| row.text(why));
     let parent = ids.parent.as_deref();
     Span { trace: &ids.trace, id: &ids.exchange, parent, name, attributes, error }.json(row)
 }
 
 fn http_attributes(row: &Record) -> Vec<Value> {
     let mut attributes = vec![word("tollgate.decision", row.text("decision"))];
-    attributes.extend(maybe_text("http.request.method", row.text("method")));
+    attributes.extend(method(row).map(|method| word("http.request.method", method)));
     attributes.extend(maybe_text("server.address", row.text("host")));
     attributes.extend(maybe_text("url.scheme", row.text("scheme")));
     attributes.extend(maybe_int("server.port", row.int("port")));
     attributes.extend(maybe_int("http.response.status_code", row.int("status")));
+    attributes.extend(error_type(row).map(|error| word("error.type", &error)));
     attributes
+}
+
+/// The convention's word for a method that it does not name.
+const OTHER: &str = "_OTHER";
+
+/// The method as conventions for HTTP name it (RFC 9110 §9, RFC 5789, draft-ietf-httpbis-safe-method-w-body).
+fn method(row: &Record) -> Option<&'static str> {
+    const KNOWN: [&str; 10] =
+        ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"];
+    let method = row.text("method");
+    let known = KNOWN.into_iter().find(|known| *known == method);
+    known.or((!method.is_empty()).then_some(OTHER))
+}
+
+/// Why a request counts as failed: the phase that broke it, Tollgate's decision, or the status; nothing where all was
+/// well.
+fn error_type(row: &Record) -> Option<Cow<'_, str>> {
+    match row.text("decision") {
+        "failed" if !row.text("fault_phase").is_empty() => Some(row.text("fault_phase").into()),
+        decision @ ("failed" | "aborted" | "denied") => Some(decision.into()),
+        _ => row.int("status").filter(|status| *status >= 400).map(|status| status.to_string().into()),
+    }
 }
 
 fn call(row: &Record, names: Names) -> Value {
@@ -178,11 +221,11 @@ fn model(row: &Record) -> &str {
 /// The convention's word for what was asked of the model.
 fn operation(row: &Record) -> &'static str {
     let api = row.text("api");
-    if api.ends_with("embeddings") {
+    if matches!(api, "google.embed" | "openai.embeddings") {
         "embeddings"
     } else if api.starts_with("google.") {
         "generate_content"
-    } else if api.ends_with("completions") {
+    } else if matches!(api, "openai.completions" | "ollama.generate") {
         "text_completion"
     } else {
         "chat"
@@ -225,7 +268,11 @@ impl Span<'_> {
             "startTimeUnixNano": start,
             "endTimeUnixNano": end,
             "attributes": self.attributes,
-            "status": self.error.map_or_else(|| json!({}), |message| json!({"code": ERROR, "message": message})),
+            "status": match self.error {
+                None => json!({}),
+                Some("") => json!({"code": ERROR}),
+                Some(message) => json!({"code": ERROR, "message": message}),
+            },
         })
     }
 }

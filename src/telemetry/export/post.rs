@@ -1,5 +1,5 @@
 //! The smallest HTTP client that a collector needs: one POST with a JSON body on a connection of its own, plain or TLS.
-//! It follows no redirect, and reads of an answer no more than its status.
+//! It follows no redirect.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -10,14 +10,12 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
 use super::ExportError;
+use super::answer::{Answer, Reading};
 use crate::leg::Leg;
 use crate::policy::host::Host;
 
 /// How long a collector may take for each step.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Most bytes of an answer that are read.
-const ANSWER: usize = 4 << 10;
 
 /// Where a collector listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,13 +67,14 @@ impl Endpoint {
         self.secure
     }
 
-    /// Posts a document; anything but a 2xx answer is an error. `tls` is whom to trust where it is reached by TLS.
+    /// Posts a document and gives the collector's words on it, which are empty where all is well; anything but a 2xx
+    /// answer is an error. `tls` is whom to trust where it is reached by TLS.
     pub(super) fn post(
         &self,
         tls: Option<&Arc<ClientConfig>>,
         path: &str,
         body: &str,
-    ) -> Result<(), ExportError> {
+    ) -> Result<String, ExportError> {
         let mut leg = self.leg(tls)?;
         let authority =
             if self.host.as_str().contains(':') { format!("[{}]", self.host) } else { self.host.to_string() };
@@ -89,9 +88,11 @@ impl Endpoint {
         );
         leg.send(head.as_bytes());
         leg.send(body.as_bytes());
-        match status(&exchange(&mut leg, &self.connect()?)?)? {
-            200..=299 => Ok(()),
-            refused => Err(ExportError::Refused(refused)),
+        let answer = exchange(&mut leg, &self.connect()?)?;
+        if (200..300).contains(&answer.status) {
+            Ok(answer.message)
+        } else {
+            Err(ExportError::Refused(answer))
         }
     }
 
@@ -124,39 +125,32 @@ impl Endpoint {
     }
 }
 
-/// Sends what the leg holds and reads the first line of the answer, without its end.
-fn exchange(leg: &mut Leg, mut stream: &TcpStream) -> io::Result<Vec<u8>> {
-    let (mut answer, mut bytes) = (Vec::new(), [0; 4 << 10]);
+/// Sends what the leg holds and reads the answer.
+fn exchange(leg: &mut Leg, mut stream: &TcpStream) -> io::Result<Answer> {
+    let (mut reading, mut bytes) = (Reading::new(), [0; 4 << 10]);
     loop {
         leg.flush(&mut stream)?;
-        let read = stream.read(&mut bytes)?;
-        if read == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
+        let read = match stream.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Err(io::Error::new(ErrorKind::TimedOut, format!("no answer within {PATIENCE:?}")));
+            }
+            Err(error) => return Err(error),
+        };
         leg.feed(&bytes[..read]).map_err(io::Error::other)?;
+        let mut complete = false;
         while let piece @ [_, ..] = leg.inbox() {
-            answer.extend_from_slice(piece);
+            complete = reading.feed(piece)?;
             let length = piece.len();
             leg.consume(length);
         }
-        if let Some(end) = memchr::memchr(b'\n', &answer) {
-            answer.truncate(end);
-            return Ok(answer);
-        }
-        if answer.len() > ANSWER {
-            return Err(no_http());
+        if complete {
+            break;
         }
     }
-}
-
-/// The status in the first line of an answer; the connection is closed after it, so the rest does not matter.
-fn status(line: &[u8]) -> io::Result<u16> {
-    let code = line.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
-    code.and_then(|code| str::from_utf8(code).ok()?.parse().ok()).ok_or_else(no_http)
-}
-
-fn no_http() -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, "the answer is no HTTP")
+    let broken = || io::Error::new(ErrorKind::UnexpectedEof, "the connection was closed without an answer");
+    reading.done().ok_or_else(broken)
 }
 
 #[cfg(test)]
@@ -197,12 +191,5 @@ mod tests {
         for (name, value) in [("a", "b\r\nc: d"), ("a\r\nb", "c"), ("", "v"), ("a:", "v"), ("a b", "v")] {
             assert!(endpoint.clone().with_header(name, value).is_err(), "{name:?}: {value:?}");
         }
-    }
-
-    #[test]
-    fn answers_are_read_to_their_status() {
-        assert_eq!(status(b"HTTP/1.1 200 OK\r").expect("HTTP"), 200);
-        assert_eq!(status(b"HTTP/1.0 503 no").expect("HTTP"), 503);
-        assert!(status(b"SSH-2.0").is_err() && status(b"HTTP/1.1 2x0").is_err());
     }
 }
