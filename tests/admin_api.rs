@@ -228,6 +228,72 @@ fn followers_are_bounded() {
     assert_eq!(bench.ask("GET", "/healthz").status, 200, "others are served all the same");
 }
 
+/// A request to follow, whole.
+fn following(bench: &Bench, target: &str, fields: &str) -> Vec<u8> {
+    let (host, token) = (bench.admin, &bench.token);
+    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{fields}\r\n")
+        .into_bytes()
+}
+
+#[test]
+fn followers_that_have_gone_make_room_at_once() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        let mut clients: Vec<_> = (0..8).map(|_| Client::plain(bench.admin)).collect();
+        for client in &mut clients {
+            client.send(&following(&bench, "/v1/events?follow=1&host=nobody.test", ""));
+            assert_eq!(client.head().expect("a head").status().expect("a status"), 200);
+        }
+        drop(clients);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_follower_that_says_nothing_more_is_served_all_the_same() {
+    let mut bench = Bench::new();
+    let mut socket = std::net::TcpStream::connect(bench.admin).expect("a listener");
+    socket.write_all(&following(&bench, "/v1/events?follow=1", "")).expect("a reader");
+    socket.shutdown(std::net::Shutdown::Write).expect("an open socket");
+    std::thread::sleep(Duration::from_millis(500));
+    bench.denied("/after");
+    bench.proxy.ledger().net_events(1);
+    std::thread::sleep(Duration::from_millis(500));
+    bench.proxy.signal(Signal::SIGTERM);
+    let mut said = String::new();
+    socket.read_to_string(&mut said).expect("text");
+    assert!(said.contains("\"/after\""), "{said}");
+    assert_eq!(bench.proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn a_browser_that_follows_again_by_the_same_address_gets_no_row_twice() {
+    let bench = Bench::new();
+    bench.denied("/first");
+    bench.proxy.ledger().net_events(1);
+    let place = bench.json("/v1/events")["next"].as_str().expect("a place").to_owned();
+    let mut client = Client::plain(bench.admin);
+    client.send(&following(&bench, "/v1/events?follow=1&after=0.0", &format!("Last-Event-ID: {place}\r\n")));
+    client.head().expect("a head");
+    bench.denied("/second");
+    bench.proxy.ledger().net_events(2);
+    std::thread::sleep(Duration::from_millis(500));
+    bench.proxy.signal(Signal::SIGTERM);
+    let said = String::from_utf8(client.rest()).expect("text");
+    assert!(!said.contains("\"/first\"") && said.contains("\"/second\""), "{said}");
+}
+
+#[test]
+fn a_place_of_another_ledger_begins_anew() {
+    let bench = Bench::new();
+    bench.denied("/");
+    bench.proxy.ledger().net_events(1);
+    for range in ["limit=5", "newest=5"] {
+        let page = bench.json(&format!("/v1/events?after=99999.7&{range}"));
+        assert_eq!(page["events"].as_array().expect("rows").len(), 1, "{range}: {page}");
+    }
+}
+
 #[test]
 fn a_reload_is_all_or_nothing() {
     let bench = Bench::new();

@@ -1,7 +1,7 @@
 //! Sockets and threads of the admin listener: one accepts, each connection has one of its own, their number is
 //! bounded. Refuses to wait for a silent peer: reading and writing have deadlines.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -97,6 +97,29 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(Some(wait)),
             Self::Unix(stream) => stream.set_read_timeout(Some(wait)),
+        }
+    }
+}
+
+impl Stream {
+    /// Waits so long, or shorter: whether the peer ended its side meanwhile. What it says is thrown away.
+    pub(super) fn has_ended(&mut self, wait: Duration) -> io::Result<bool> {
+        self.set_read_timeout(wait)?;
+        match self.read(&mut [0; 512]) {
+            Ok(0) => Ok(true),
+            Ok(_) => {
+                thread::sleep(wait); // or who talks on would not be waited for
+                Ok(false)
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
     }
 }
