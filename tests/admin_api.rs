@@ -113,6 +113,8 @@ fn malformed_and_unknown_requests_are_refused() {
         ("GET", "/v1/events?limit=1&limit=2", 400),
         ("GET", "/v1/events?since=yesterday", 400),
         ("GET", "/v1/events?after=x", 400),
+        ("GET", "/v1/events?session=", 400),
+        ("GET", "/v1/events?host=%+f", 400),
         ("GET", "/v1/usage?group_by=colour", 400),
         ("GET", "/healthz?x=1", 400),
     ] {
@@ -124,6 +126,25 @@ fn malformed_and_unknown_requests_are_refused() {
         (b"POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabc", 413),
     ] {
         assert_eq!(Client::plain(bench.admin).ask(raw).status, status, "{:?}", String::from_utf8_lossy(raw));
+    }
+}
+
+#[test]
+fn whoever_is_refused_while_still_sending_reads_the_answer_to_its_end() {
+    let bench = Bench::new();
+    let host = bench.admin;
+    let body = format!("POST /v1/reload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 300000\r\n\r\n");
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nX: ");
+    for (start, line) in [
+        (body, "HTTP/1.1 413 Content Too Large\r\n"),
+        (head, "HTTP/1.1 431 Request Header Fields Too Large\r\n"),
+        ("GET /".to_owned(), "HTTP/1.1 414 URI Too Long\r\n"),
+    ] {
+        let mut socket = std::net::TcpStream::connect(host).expect("a listener");
+        socket.write_all(&[start.as_bytes(), &[b'x'; 300_000]].concat()).expect("a reader");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an end without a reset");
+        assert!(answer.starts_with(line) && answer.ends_with("}\n"), "{answer}");
     }
 }
 

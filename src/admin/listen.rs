@@ -2,7 +2,7 @@
 //! bounded. Refuses to wait for a silent peer: reading and writing have deadlines.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -102,6 +102,23 @@ impl Stream {
 }
 
 impl Stream {
+    /// Says no more and takes what still comes, until the peer has ended too or so long has passed. Closing with bytes
+    /// unread would reset the connection and could take the answer from the peer (RFC 9112 §9.6).
+    pub(super) fn linger(&mut self, until: impl Fn() -> Option<Duration>) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write)?,
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write)?,
+        }
+        let mut room = [0; 16 << 10];
+        while let Some(left) = until() {
+            self.set_read_timeout(left)?;
+            if self.read(&mut room)? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Waits so long, or shorter: whether the peer ended its side meanwhile. What it says is thrown away.
     pub(super) fn has_ended(&mut self, wait: Duration) -> io::Result<bool> {
         self.set_read_timeout(wait)?;
