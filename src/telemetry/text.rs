@@ -70,7 +70,7 @@ pub fn printable_json(json: String) -> String {
 
 fn is_unsafe(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Appends bytes in lower-case hex.
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn p36_control_bytes_never_reach_a_terminal() {
         assert_eq!(
-            printable("a\x1b[31mb\r\n\u{9b}c\u{202e}d\x7f"),
-            "a\\u{1b}[31mb\\r\\n\\u{9b}c\\u{202e}d\\u{7f}"
+            printable("a\x1b[31mb\r\n\u{9b}c\u{202e}d\x7f\u{61c}"),
+            "a\\u{1b}[31mb\\r\\n\\u{9b}c\\u{202e}d\\u{7f}\\u{61c}"
         );
         assert_eq!(printable("plain é 漢"), "plain é 漢");
     }
