@@ -424,6 +424,7 @@ fn the_openapi_file_describes_what_is_served() {
             }
         }
     }
+    refusals_are_described(&bench, &api);
     let problem = serde_json::from_slice(&bench.ask("GET", "/nope").body).expect("a JSON document");
     hold(&api, &json!({"$ref": "#/components/schemas/Problem"}), &problem, "/nope");
     for (target, what) in [("/v1/events", "events"), ("/v1/calls", "calls"), ("/v1/errors", "errors")] {
@@ -431,6 +432,38 @@ fn the_openapi_file_describes_what_is_served() {
             !bench.json(target)[what].as_array().expect("rows").is_empty(),
             "{target} was held by no row"
         );
+    }
+}
+
+/// Whatever is wrong with a request, its path's description says what the answer is.
+fn refusals_are_described(bench: &Bench, api: &Value) {
+    let host = bench.admin.to_string();
+    let token = format!("Authorization: Bearer {}\r\n", bench.token);
+    let body = format!("{token}Content-Length: 1\r\n");
+    for (path, item) in paths(api) {
+        let (method, operation) = item.as_object().and_then(|item| item.iter().next()).expect("an operation");
+        let method = method.to_uppercase();
+        for (method, query, host, fields) in [
+            (&*method, "?nothing=1", &*host, &*token),
+            (&*method, "?%zz", &*host, &*token),
+            (&*method, "", "evil.test", &*token),
+            (&*method, "", &*host, ""),
+            (&*method, "", &*host, &*body),
+            ("PUT", "", &*host, &*token),
+        ] {
+            let answer = bench.ask_with(method, &format!("{path}{query}"), host, fields);
+            let responses = &operation["responses"];
+            let status = answer.status.to_string();
+            let known = responses.get(&*status).or(responses.get("default").filter(|_| answer.status >= 402));
+            let known = known.unwrap_or_else(|| panic!("{method} {path}{query} answers {status}"));
+            let kind = answer.head.field("content-type").and_then(|kind| kind.split(';').next());
+            let content = &known["content"][kind.expect("a type")];
+            assert!(content.is_object(), "{method} {path}{query} answers {status} as {kind:?}");
+            if kind == Some("application/json") && answer.status != 200 {
+                let problem = serde_json::from_slice(&answer.body).expect("a JSON document");
+                hold(api, &content["schema"], &problem, path);
+            }
+        }
     }
 }
 
