@@ -149,6 +149,21 @@ fn whoever_is_refused_while_still_sending_reads_the_answer_to_its_end() {
 }
 
 #[test]
+fn whoever_says_nothing_keeps_nobody_out() {
+    let bench = Bench::new();
+    let silent: Vec<_> = (0..200).map(|_| Client::plain(bench.admin)).collect();
+    let mut dripping: Vec<_> = (0..50).map(|_| Client::plain(bench.admin)).collect();
+    for client in &mut dripping {
+        let _ = client.try_send(b"GET /heal"); // some were ended for those after them
+    }
+    for _ in 0..20 {
+        assert_eq!(bench.ask("GET", "/healthz").status, 200);
+        assert_eq!(bench.ask("GET", "/v1/policy").status, 200);
+    }
+    drop((silent, dripping));
+}
+
+#[test]
 fn pages_hold_every_row_once_and_filters_choose() {
     let bench = Bench::new();
     bench.traffic();

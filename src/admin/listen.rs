@@ -15,8 +15,10 @@ use super::{State, route};
 use crate::config::ListenAddress;
 use crate::reactor::listen::bind_private;
 
-/// Connections served at once; more are answered 503.
+/// Connections served at once; for more, those make room that wait for their peer.
 const CONNECTIONS: usize = 32;
+/// Threads at most, with those that were just made to end; more connections are answered 503.
+const THREADS: usize = 2 * CONNECTIONS;
 /// How long a peer may take none of what is written to it.
 const WRITE: Duration = Duration::from_secs(5);
 /// How long to wait after a failed accept, so that a lack of descriptors is no busy loop.
@@ -92,6 +94,26 @@ impl Stream {
         }
     }
 
+    /// A second handle of the same connection.
+    pub(super) fn handle(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => stream.try_clone().map(Self::Tcp),
+            Self::Unix(stream) => stream.try_clone().map(Self::Unix),
+        }
+    }
+
+    /// Ends the connection, whoever else holds it.
+    pub(super) fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Both)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(how),
+            Self::Unix(stream) => stream.shutdown(how),
+        }
+    }
+
     /// How long the next read may take.
     pub(super) fn set_read_timeout(&self, wait: Duration) -> io::Result<()> {
         match self {
@@ -105,10 +127,7 @@ impl Stream {
     /// Says no more and takes what still comes, until the peer has ended too or so long has passed. Closing with bytes
     /// unread would reset the connection and could take the answer from the peer (RFC 9112 §9.6).
     pub(super) fn linger(&mut self, until: impl Fn() -> Option<Duration>) -> io::Result<()> {
-        match self {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write)?,
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write)?,
-        }
+        self.shutdown(Shutdown::Write)?;
         let mut room = [0; 16 << 10];
         while let Some(left) = until() {
             self.set_read_timeout(left)?;
@@ -171,7 +190,7 @@ pub(super) fn spawn(listener: Arc<Listener>, state: Arc<State>) -> io::Result<Jo
 fn accept_all(listener: &Listener, state: &Arc<State>) {
     while !state.stopping.load(Relaxed) {
         match listener.accept() {
-            Ok(stream) if state.connections.load(Relaxed) < CONNECTIONS => begin(stream, state),
+            Ok(stream) if has_room(state) => begin(stream, state),
             Ok(mut stream) => drop(Response::problem(503, "too many connections").write(&mut stream, false)),
             Err(error) => {
                 log::warn!("admin: accept: {error}");
@@ -179,6 +198,11 @@ fn accept_all(listener: &Listener, state: &Arc<State>) {
             }
         }
     }
+}
+
+fn has_room(state: &State) -> bool {
+    let connections = state.connections.load(Relaxed);
+    connections < CONNECTIONS || (connections < THREADS && state.waiting.end_longest())
 }
 
 fn begin(stream: Stream, state: &Arc<State>) {

@@ -18,11 +18,13 @@ const REQUESTS: usize = 1000;
 /// Serves a connection to its end.
 pub(super) fn serve(connection: &mut Connection, state: &State) -> io::Result<()> {
     for left in (0..REQUESTS).rev() {
+        let waits = state.waiting.enter(&connection.stream);
         let head = match connection.next() {
             Ok(head) => head,
             Err(NoRequest::Over) => return Ok(()),
             Err(NoRequest::Refused(response)) => return connection.refuse(&response),
         };
+        drop(waits);
         let keep_alive = head.keep_alive() && left > 0 && !state.is_draining();
         let is_head = head.method == Method::Head;
         match answer(state, head).unwrap_or_else(Rows::Page) {
