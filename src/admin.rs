@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!  listen  sockets, threads, bounds        guard   token, Host            route   path -> answer
+//!  waiting who makes room for others
 //!  http    one request, one response       query   parameters -> Filter   rows, follow, sums, metrics   the answers
 //! ```
 //!
@@ -22,6 +23,7 @@ mod query;
 mod route;
 mod rows;
 mod sums;
+mod waiting;
 
 use std::io;
 use std::net::SocketAddr;
@@ -40,6 +42,7 @@ use crate::telemetry::{Health, Sink};
 use guard::Guard;
 use listen::Listener;
 use sums::Sums;
+use waiting::Waiting;
 
 /// What the listener shows.
 pub struct Context {
@@ -85,6 +88,7 @@ struct State {
     /// No more connections here.
     stopping: AtomicBool,
     connections: AtomicUsize,
+    waiting: Waiting,
     followers: AtomicUsize,
 }
 
@@ -135,6 +139,7 @@ impl Bound {
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
+            waiting: Waiting::default(),
             followers: AtomicUsize::new(0),
         });
         let listener = Arc::new(self.listener);

@@ -113,6 +113,8 @@ fn malformed_and_unknown_requests_are_refused() {
         ("GET", "/v1/events?limit=1&limit=2", 400),
         ("GET", "/v1/events?since=yesterday", 400),
         ("GET", "/v1/events?after=x", 400),
+        ("GET", "/v1/events?session=", 400),
+        ("GET", "/v1/events?host=%+f", 400),
         ("GET", "/v1/usage?group_by=colour", 400),
         ("GET", "/healthz?x=1", 400),
     ] {
@@ -125,6 +127,40 @@ fn malformed_and_unknown_requests_are_refused() {
     ] {
         assert_eq!(Client::plain(bench.admin).ask(raw).status, status, "{:?}", String::from_utf8_lossy(raw));
     }
+}
+
+#[test]
+fn whoever_is_refused_while_still_sending_reads_the_answer_to_its_end() {
+    let bench = Bench::new();
+    let host = bench.admin;
+    let body = format!("POST /v1/reload HTTP/1.1\r\nHost: {host}\r\nContent-Length: 300000\r\n\r\n");
+    let head = format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\nX: ");
+    for (start, line) in [
+        (body, "HTTP/1.1 413 Content Too Large\r\n"),
+        (head, "HTTP/1.1 431 Request Header Fields Too Large\r\n"),
+        ("GET /".to_owned(), "HTTP/1.1 414 URI Too Long\r\n"),
+    ] {
+        let mut socket = std::net::TcpStream::connect(host).expect("a listener");
+        socket.write_all(&[start.as_bytes(), &[b'x'; 300_000]].concat()).expect("a reader");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).expect("an end without a reset");
+        assert!(answer.starts_with(line) && answer.ends_with("}\n"), "{answer}");
+    }
+}
+
+#[test]
+fn whoever_says_nothing_keeps_nobody_out() {
+    let bench = Bench::new();
+    let silent: Vec<_> = (0..200).map(|_| Client::plain(bench.admin)).collect();
+    let mut dripping: Vec<_> = (0..50).map(|_| Client::plain(bench.admin)).collect();
+    for client in &mut dripping {
+        let _ = client.try_send(b"GET /heal"); // some were ended for those after them
+    }
+    for _ in 0..20 {
+        assert_eq!(bench.ask("GET", "/healthz").status, 200);
+        assert_eq!(bench.ask("GET", "/v1/policy").status, 200);
+    }
+    drop((silent, dripping));
 }
 
 #[test]
@@ -226,6 +262,72 @@ fn followers_are_bounded() {
         .collect();
     assert_eq!(statuses, [200, 200, 200, 200, 200, 200, 200, 200, 503]);
     assert_eq!(bench.ask("GET", "/healthz").status, 200, "others are served all the same");
+}
+
+/// A request to follow, whole.
+fn following(bench: &Bench, target: &str, fields: &str) -> Vec<u8> {
+    let (host, token) = (bench.admin, &bench.token);
+    format!("GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n{fields}\r\n")
+        .into_bytes()
+}
+
+#[test]
+fn followers_that_have_gone_make_room_at_once() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        let mut clients: Vec<_> = (0..8).map(|_| Client::plain(bench.admin)).collect();
+        for client in &mut clients {
+            client.send(&following(&bench, "/v1/events?follow=1&host=nobody.test", ""));
+            assert_eq!(client.head().expect("a head").status().expect("a status"), 200);
+        }
+        drop(clients);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_follower_that_says_nothing_more_is_served_all_the_same() {
+    let mut bench = Bench::new();
+    let mut socket = std::net::TcpStream::connect(bench.admin).expect("a listener");
+    socket.write_all(&following(&bench, "/v1/events?follow=1", "")).expect("a reader");
+    socket.shutdown(std::net::Shutdown::Write).expect("an open socket");
+    std::thread::sleep(Duration::from_millis(500));
+    bench.denied("/after");
+    bench.proxy.ledger().net_events(1);
+    std::thread::sleep(Duration::from_millis(500));
+    bench.proxy.signal(Signal::SIGTERM);
+    let mut said = String::new();
+    socket.read_to_string(&mut said).expect("text");
+    assert!(said.contains("\"/after\""), "{said}");
+    assert_eq!(bench.proxy.wait().code(), Some(0));
+}
+
+#[test]
+fn a_browser_that_follows_again_by_the_same_address_gets_no_row_twice() {
+    let bench = Bench::new();
+    bench.denied("/first");
+    bench.proxy.ledger().net_events(1);
+    let place = bench.json("/v1/events")["next"].as_str().expect("a place").to_owned();
+    let mut client = Client::plain(bench.admin);
+    client.send(&following(&bench, "/v1/events?follow=1&after=0.0", &format!("Last-Event-ID: {place}\r\n")));
+    client.head().expect("a head");
+    bench.denied("/second");
+    bench.proxy.ledger().net_events(2);
+    std::thread::sleep(Duration::from_millis(500));
+    bench.proxy.signal(Signal::SIGTERM);
+    let said = String::from_utf8(client.rest()).expect("text");
+    assert!(!said.contains("\"/first\"") && said.contains("\"/second\""), "{said}");
+}
+
+#[test]
+fn a_place_of_another_ledger_begins_anew() {
+    let bench = Bench::new();
+    bench.denied("/");
+    bench.proxy.ledger().net_events(1);
+    for range in ["limit=5", "newest=5"] {
+        let page = bench.json(&format!("/v1/events?after=99999.7&{range}"));
+        assert_eq!(page["events"].as_array().expect("rows").len(), 1, "{range}: {page}");
+    }
 }
 
 #[test]
@@ -337,6 +439,7 @@ fn the_openapi_file_describes_what_is_served() {
             }
         }
     }
+    refusals_are_described(&bench, &api);
     let problem = serde_json::from_slice(&bench.ask("GET", "/nope").body).expect("a JSON document");
     hold(&api, &json!({"$ref": "#/components/schemas/Problem"}), &problem, "/nope");
     for (target, what) in [("/v1/events", "events"), ("/v1/calls", "calls"), ("/v1/errors", "errors")] {
@@ -344,6 +447,38 @@ fn the_openapi_file_describes_what_is_served() {
             !bench.json(target)[what].as_array().expect("rows").is_empty(),
             "{target} was held by no row"
         );
+    }
+}
+
+/// Whatever is wrong with a request, its path's description says what the answer is.
+fn refusals_are_described(bench: &Bench, api: &Value) {
+    let host = bench.admin.to_string();
+    let token = format!("Authorization: Bearer {}\r\n", bench.token);
+    let body = format!("{token}Content-Length: 1\r\n");
+    for (path, item) in paths(api) {
+        let (method, operation) = item.as_object().and_then(|item| item.iter().next()).expect("an operation");
+        let method = method.to_uppercase();
+        for (method, query, host, fields) in [
+            (&*method, "?nothing=1", &*host, &*token),
+            (&*method, "?%zz", &*host, &*token),
+            (&*method, "", "evil.test", &*token),
+            (&*method, "", &*host, ""),
+            (&*method, "", &*host, &*body),
+            ("PUT", "", &*host, &*token),
+        ] {
+            let answer = bench.ask_with(method, &format!("{path}{query}"), host, fields);
+            let responses = &operation["responses"];
+            let status = answer.status.to_string();
+            let known = responses.get(&*status).or(responses.get("default").filter(|_| answer.status >= 402));
+            let known = known.unwrap_or_else(|| panic!("{method} {path}{query} answers {status}"));
+            let kind = answer.head.field("content-type").and_then(|kind| kind.split(';').next());
+            let content = &known["content"][kind.expect("a type")];
+            assert!(content.is_object(), "{method} {path}{query} answers {status} as {kind:?}");
+            if kind == Some("application/json") && answer.status != 200 {
+                let problem = serde_json::from_slice(&answer.body).expect("a JSON document");
+                hold(api, &content["schema"], &problem, path);
+            }
+        }
     }
 }
 

@@ -18,10 +18,11 @@ use support::tools::{node_with, program};
 
 const MODEL_HOST: &str = "api.mistral.ai";
 
-/// A model call whose model is markup, and whose answer is an error with markup in it.
+/// A model call whose model is markup with marks that reorder text and begin a terminal's sequence, and whose answer is
+/// an error with markup in it.
 fn attack(bench: &Bench) {
-    let body =
-        r#"{"model":"<b>model</b><img src=x onerror=owned()>","messages":[{"role":"user","content":"hi"}]}"#;
+    let model = r"<b>model</b><img src=x onerror=owned()>\u202egpj.exe\u001b";
+    let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}]}}"#);
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: {MODEL_HOST}\r\nContent-Type: application/json\r\n\
          Content-Length: {}\r\n\r\n{body}",

@@ -121,7 +121,7 @@ fn p34_a_deleted_and_a_damaged_ledger_are_made_again_without_a_refusal() {
 fn p36_secrets_of_a_request_are_at_rest_nowhere() {
     const SECRET: &str = "pl4nted-s3cret-Zq7";
     let answer = format!(
-        "HTTP/1.1 401 No\r\nSet-Cookie: a={SECRET}\r\nLocation: http://u:{SECRET}@b.test/?token={SECRET}\r\n\
+        "HTTP/1.1 401 No\r\nSet-Cookie: a={SECRET}\r\nLocation: http://u:{SECRET}@b.test/?token={SECRET}#access_token={SECRET}\r\n\
          X-Own: {SECRET}\r\nContent-Type: application/json\r\nContent-Length: 82\r\n\r\n"
     );
     let body = format!("{:82}", format!(r#"{{"error":{{"message":"no: password={SECRET}"}}}}"#));
@@ -137,7 +137,8 @@ fn p36_secrets_of_a_request_are_at_rest_nowhere() {
     let key = format!("sk-ant-{SECRET}");
     let sent = format!("client_secret={SECRET}&x=https%3A//u&y=postgres://u:{SECRET}@db/");
     let request = format!(
-        "POST http://a.test/p/{key}/q?key={SECRET}&a=1&X-Amz-Signature={SECRET}&b={key} HTTP/1.1\r\nHost: a.test\r\n\
+        "POST http://a.test/p/{key}/q;token={SECRET}/http://u:{SECRET}@c.test/?key={SECRET}&a=1&X-Amz-Signature={SECRET}\
+         &b={key}&u=http://u:{SECRET}@d.test/&v=http%3A%2F%2Fu%3A{SECRET}%40d.test HTTP/1.1\r\nHost: a.test\r\n\
          Authorization: Bearer {SECRET}\r\nCookie: a={SECRET}\r\nX-Api-Key: {SECRET}\r\nX-Goog-Api-Key: {SECRET}\r\n\
          Proxy-Authorization: Basic {SECRET}\r\nX-Unheard-Of: {SECRET}\r\nReferer: https://u:{SECRET}@c.test/\r\n\
          User-Agent: tool {key}\r\nContent-Length: {}\r\n\r\n{sent}",

@@ -4,15 +4,16 @@
 //! With `newest` a look sends at most so many rows and leaves older ones out: a page that shows the last few hundred
 //! must not cost a busy proxy a copy of each row.
 //!
-//! A follower costs a look at a counter ten times a second; the ledger is read when that has moved.
+//! A follower costs a look at a counter ten times a second; the ledger is read when that has moved. One that has gone
+//! is noticed at the next look, so that its seat is free for whoever comes back.
 
 use std::io::{self, Write};
 use std::sync::atomic::Ordering::Relaxed;
-use std::thread;
 use std::time::Duration;
 
 use super::State;
 use super::http::{Response, head};
+use super::listen::Stream;
 use super::rows::Wanted;
 use crate::telemetry::query::{Position, QueryError, Range, Reader};
 
@@ -28,6 +29,8 @@ const BATCH: usize = 1 << 20;
 const ANYWAY: u32 = 10;
 /// Looks without a row after which a comment shows that both sides are there.
 const QUIET: u32 = 100;
+/// What no reader of events takes for one.
+const COMMENT: &[u8] = b":\n\n";
 
 /// Rows from some place on.
 pub(super) struct Follow {
@@ -49,7 +52,7 @@ impl Follow {
     }
 
     /// Writes until the peer has gone or the proxy ends.
-    pub(super) fn run(mut self, state: &State, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn run(self, state: &State, out: &mut Stream) -> io::Result<()> {
         let taken = state.followers.fetch_add(1, Relaxed);
         let _seat = Seat(state);
         if taken >= FOLLOWERS {
@@ -60,18 +63,19 @@ impl Follow {
         let mut at = self.begin(state, out)?;
         let (mut seen, mut looks, mut quiet) = (state.sink().written(), 0, 0);
         let least = if self.wanted.newest.is_some() { PAGED } else { 1 };
+        let mut ear = Ear::default();
         while !state.is_draining() {
-            thread::sleep(LOOK);
+            ear.wait(out)?;
             (looks, quiet) = (looks + 1, quiet + 1);
             let written = state.sink().written();
             if (written != seen && looks >= least) || looks >= ANYWAY {
                 (seen, looks) = (written, 0);
-                let next = self.send(state, at, out)?;
-                quiet = if next == at { quiet } else { 0 };
-                at = next;
+                let sent;
+                (at, sent) = self.send(state, at, out)?;
+                quiet = if sent { 0 } else { quiet };
             }
             if quiet >= QUIET {
-                out.write_all(b":\n\n")?;
+                out.write_all(COMMENT)?;
                 quiet = 0;
             }
         }
@@ -79,10 +83,10 @@ impl Follow {
     }
 
     /// Sends what is wanted of what is there already; where to go on.
-    fn begin(&mut self, state: &State, out: &mut impl Write) -> io::Result<Position> {
+    fn begin(&self, state: &State, out: &mut impl Write) -> io::Result<Position> {
         let newest = self.wanted.newest;
         if let (None, Some(after)) = (newest, self.wanted.after) {
-            return self.send(state, after, out);
+            return Ok(self.send(state, after, out)?.0);
         }
         let reader = state.reader().map_err(|error| failed(&error))?;
         let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
@@ -90,15 +94,17 @@ impl Follow {
             out.write_all(place(end).as_bytes())?;
             return Ok(end);
         }
-        let batch = self.batch(&reader, self.wanted.after.unwrap_or_default())?;
+        let batch = self.batch(&reader, self.wanted.after.unwrap_or_default().within(end))?;
         let at = batch.at.max(end);
         out.write_all((batch.text + &place(at)).as_bytes())?;
         Ok(at)
     }
 
-    /// Sends rows behind `at`. A ledger that cannot be read now is tried again at the next look.
-    fn send(&self, state: &State, mut at: Position, out: &mut impl Write) -> io::Result<Position> {
-        let Ok(reader) = state.reader() else { return Ok(at) };
+    /// Sends rows behind `at`: the place behind them, and whether there were any. A ledger that cannot be read now is
+    /// tried again at the next look.
+    fn send(&self, state: &State, mut at: Position, out: &mut impl Write) -> io::Result<(Position, bool)> {
+        let Ok(reader) = state.reader() else { return Ok((at, false)) };
+        let mut sent = false;
         loop {
             // What is there before the rows are read will have been read: rows that the filter left out are not read
             // again.
@@ -106,12 +112,13 @@ impl Follow {
             at = at.within(end);
             let batch = self.batch(&reader, at)?;
             if batch.text.is_empty() {
-                return Ok(at.max(end));
+                return Ok((at.max(end), sent));
             }
+            sent = true;
             at = if batch.whole { batch.at.max(end) } else { batch.at };
             out.write_all((batch.text + &place(at)).as_bytes())?;
             if batch.whole {
-                return Ok(at);
+                return Ok((at, sent));
             }
         }
     }
@@ -127,6 +134,29 @@ impl Follow {
         });
         batch.at = at.map_err(|error| failed(&error))?;
         Ok(batch)
+    }
+}
+
+/// Hears whether the peer is still there, between looks.
+#[derive(Default)]
+struct Ear {
+    /// The peer says nothing more, but may read on.
+    deaf: bool,
+}
+
+impl Ear {
+    /// Waits for the time of the next look. A peer that ended its side is sent something: one that has gone altogether
+    /// answers with a reset, at which the next writing fails.
+    fn wait(&mut self, peer: &mut Stream) -> io::Result<()> {
+        if !self.deaf && peer.has_ended(LOOK)? {
+            self.deaf = true;
+            peer.write_all(COMMENT)?;
+            std::thread::sleep(LOOK);
+            peer.write_all(COMMENT)?;
+        } else if self.deaf {
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
     }
 }
 

@@ -19,6 +19,9 @@ const LIMITS: HeadLimits = HeadLimits { request_line: 8 << 10, header_block: 32 
 /// From the first wait to a whole head; also how long an idle connection is kept.
 const HEAD: Micros = 10 * SECOND;
 
+/// How long a peer that was refused may go on sending before it is cut off.
+const LINGER: Micros = 2 * SECOND;
+
 /// A connection between requests.
 pub(super) struct Connection {
     pub(super) stream: Stream,
@@ -58,6 +61,14 @@ impl Connection {
             Framing::None | Framing::Length(0) => Ok(&self.head),
             _ => Err(refused(413, "requests have no body here")),
         }
+    }
+
+    /// Answers what is no request, and ends.
+    pub(super) fn refuse(&mut self, response: &Response) -> io::Result<()> {
+        response.write(&mut self.stream, false)?;
+        let end = self.shared.now().mono + LINGER;
+        let left = || Some(end.saturating_sub(self.shared.now().mono)).filter(|left| *left > 0);
+        self.stream.linger(|| left().map(Duration::from_micros))
     }
 
     /// Reads what is there, before the monotonic moment `end`.
@@ -149,9 +160,13 @@ fn reason(status: u16) -> &'static str {
         405 => "Method Not Allowed",
         409 => "Conflict",
         413 => "Content Too Large",
+        414 => "URI Too Long",
         421 => "Misdirected Request",
+        431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
+        501 => "Not Implemented",
         503 => "Service Unavailable",
+        505 => "HTTP Version Not Supported",
         _ => "Error",
     }
 }

@@ -1,8 +1,8 @@
 //! Sockets and threads of the admin listener: one accepts, each connection has one of its own, their number is
 //! bounded. Refuses to wait for a silent peer: reading and writing have deadlines.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,8 +15,10 @@ use super::{State, route};
 use crate::config::ListenAddress;
 use crate::reactor::listen::bind_private;
 
-/// Connections served at once; more are answered 503.
+/// Connections served at once; for more, those make room that wait for their peer.
 const CONNECTIONS: usize = 32;
+/// Threads at most, with those that were just made to end; more connections are answered 503.
+const THREADS: usize = 2 * CONNECTIONS;
 /// How long a peer may take none of what is written to it.
 const WRITE: Duration = Duration::from_secs(5);
 /// How long to wait after a failed accept, so that a lack of descriptors is no busy loop.
@@ -92,11 +94,68 @@ impl Stream {
         }
     }
 
+    /// A second handle of the same connection.
+    pub(super) fn handle(&self) -> io::Result<Self> {
+        match self {
+            Self::Tcp(stream) => stream.try_clone().map(Self::Tcp),
+            Self::Unix(stream) => stream.try_clone().map(Self::Unix),
+        }
+    }
+
+    /// Ends the connection, whoever else holds it.
+    pub(super) fn end(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Both)
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(how),
+            Self::Unix(stream) => stream.shutdown(how),
+        }
+    }
+
     /// How long the next read may take.
     pub(super) fn set_read_timeout(&self, wait: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => stream.set_read_timeout(Some(wait)),
             Self::Unix(stream) => stream.set_read_timeout(Some(wait)),
+        }
+    }
+}
+
+impl Stream {
+    /// Says no more and takes what still comes, until the peer has ended too or so long has passed. Closing with bytes
+    /// unread would reset the connection and could take the answer from the peer (RFC 9112 §9.6).
+    pub(super) fn linger(&mut self, until: impl Fn() -> Option<Duration>) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)?;
+        let mut room = [0; 16 << 10];
+        while let Some(left) = until() {
+            self.set_read_timeout(left)?;
+            if self.read(&mut room)? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits so long, or shorter: whether the peer ended its side meanwhile. What it says is thrown away.
+    pub(super) fn has_ended(&mut self, wait: Duration) -> io::Result<bool> {
+        self.set_read_timeout(wait)?;
+        match self.read(&mut [0; 512]) {
+            Ok(0) => Ok(true),
+            Ok(_) => {
+                thread::sleep(wait); // or who talks on would not be waited for
+                Ok(false)
+            }
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error),
         }
     }
 }
@@ -131,7 +190,7 @@ pub(super) fn spawn(listener: Arc<Listener>, state: Arc<State>) -> io::Result<Jo
 fn accept_all(listener: &Listener, state: &Arc<State>) {
     while !state.stopping.load(Relaxed) {
         match listener.accept() {
-            Ok(stream) if state.connections.load(Relaxed) < CONNECTIONS => begin(stream, state),
+            Ok(stream) if has_room(state) => begin(stream, state),
             Ok(mut stream) => drop(Response::problem(503, "too many connections").write(&mut stream, false)),
             Err(error) => {
                 log::warn!("admin: accept: {error}");
@@ -139,6 +198,11 @@ fn accept_all(listener: &Listener, state: &Arc<State>) {
             }
         }
     }
+}
+
+fn has_room(state: &State) -> bool {
+    let connections = state.connections.load(Relaxed);
+    connections < CONNECTIONS || (connections < THREADS && state.waiting.end_longest())
 }
 
 fn begin(stream: Stream, state: &Arc<State>) {

@@ -75,11 +75,17 @@ impl Params {
             status: self.parse("status")?,
             since: self.moment("since", reader)?,
             until: self.moment("until", reader)?,
-            session: self.take("session").map(|session| match &*session {
-                "current" => current.to_owned(),
-                _ => session,
-            }),
+            session: self.session(current)?,
         })
+    }
+
+    /// An empty one would be the start of every session's id.
+    fn session(&mut self, current: &str) -> Result<Option<String>, Response> {
+        match self.take("session") {
+            Some(session) if session.is_empty() => Err(Response::problem(400, "session is empty")),
+            Some(session) if session == "current" => Ok(Some(current.to_owned())),
+            session => Ok(session),
+        }
     }
 
     /// What nobody took is refused: a filter that is misspelt must not show everything.
@@ -127,8 +133,8 @@ fn decoded(text: &[u8]) -> Result<String, Response> {
         bytes.push(match first {
             b'+' => b' ',
             b'%' => {
-                let digits = after.get(..2).and_then(|digits| str::from_utf8(digits).ok());
-                let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+                let byte = digit(0).zip(digit(1)).map(|(high, low)| (high * 16 + low) as u8);
                 rest = after.get(2..).unwrap_or_default();
                 byte.ok_or_else(|| Response::problem(400, "a % in the query is not followed by two digits"))?
             }
@@ -153,7 +159,18 @@ mod tests {
 
     #[test]
     fn what_cannot_be_understood_is_refused() {
-        for query in ["a=1&a=2", "a=%4", "a=%zz", "a=%ff", "limit=0", "limit=9", "limit=x", "follow=maybe"] {
+        for query in [
+            "a=1&a=2",
+            "a=%4",
+            "a=%zz",
+            "a=%+f",
+            "a=%%41",
+            "a=%ff",
+            "limit=0",
+            "limit=9",
+            "limit=x",
+            "follow=maybe",
+        ] {
             let outcome = Params::read(Some(query.as_bytes())).and_then(|mut params| {
                 params.count("limit", 8)?;
                 params.switch("follow")

@@ -18,11 +18,13 @@ const REQUESTS: usize = 1000;
 /// Serves a connection to its end.
 pub(super) fn serve(connection: &mut Connection, state: &State) -> io::Result<()> {
     for left in (0..REQUESTS).rev() {
+        let waits = state.waiting.enter(&connection.stream);
         let head = match connection.next() {
             Ok(head) => head,
             Err(NoRequest::Over) => return Ok(()),
-            Err(NoRequest::Refused(response)) => return response.write(&mut connection.stream, false),
+            Err(NoRequest::Refused(response)) => return connection.refuse(&response),
         };
+        drop(waits);
         let keep_alive = head.keep_alive() && left > 0 && !state.is_draining();
         let is_head = head.method == Method::Head;
         match answer(state, head).unwrap_or_else(Rows::Page) {
@@ -53,8 +55,9 @@ fn answer(state: &State, head: &RequestHead) -> Result<Rows, Response> {
     admit(state, head, route, &mut params)?;
     let fits = head.method == route.method || (route.method == Method::Get && head.method == Method::Head);
     if !fits {
-        let allowed = if route.method == Method::Get { "GET, HEAD" } else { "POST" };
-        return Err(Response::problem(405, &format!("use {allowed} here")).with("allow", allowed));
+        let (allowed, words) =
+            if route.method == Method::Get { ("GET, HEAD", "GET or HEAD") } else { ("POST", "POST") };
+        return Err(Response::problem(405, &format!("use {words} here")).with("allow", allowed));
     }
     let last_event_id = head.fields.get(b"last-event-id").and_then(|id| str::from_utf8(id).ok());
     (route.answer)(state, params, last_event_id)
@@ -68,10 +71,14 @@ fn admit(state: &State, head: &RequestHead, route: &Route, params: &mut Params) 
         return Ok(());
     }
     if is_page {
-        return Err(Response { status: 401, ..page(LOGIN)? });
+        return Err(challenge(Response { status: 401, ..page(LOGIN)? }));
     }
-    let message = "show the token: Authorization: Bearer TOKEN";
-    Err(Response::problem(401, message).with("www-authenticate", "Bearer realm=\"tollgate\""))
+    Err(challenge(Response::problem(401, "show the token: Authorization: Bearer TOKEN")))
+}
+
+/// With what every 401 says (RFC 9110 §15.5.2).
+fn challenge(response: Response) -> Response {
+    response.with("www-authenticate", "Bearer realm=\"tollgate\"")
 }
 
 /// One path.

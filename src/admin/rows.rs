@@ -33,8 +33,8 @@ pub(super) struct Wanted {
     limit: usize,
 }
 
-/// Answers a request for rows. `after` is where an earlier answer ended; `last_event_id` is the same, as a browser
-/// says it when it follows again.
+/// Answers a request for rows. `after` is where an earlier answer ended; `last_event_id` is where this follower was when
+/// it lost its connection. A browser then asks for the same address again, so that it goes before an `after` there.
 pub(super) fn rows(
     state: &State,
     source: Source,
@@ -48,7 +48,7 @@ pub(super) fn rows(
     let wanted = Wanted {
         source,
         filter: params.filter(&reader, &state.session)?,
-        after: params.parse("after")?.or(last_event_id.and_then(|id| id.parse().ok())),
+        after: last_event_id.and_then(|id| id.parse().ok()).filter(|_| follow).or(params.parse("after")?),
         newest: params.count("newest", most)?,
         bodies,
         limit: params.count("limit", LIMIT.1)?.unwrap_or(LIMIT.0),
@@ -66,7 +66,10 @@ fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
     let mut body = format!("{{\"{}\":[", word(wanted.source));
     let empty = body.len();
     let limit = wanted.newest.is_none().then_some(wanted.limit);
-    let after = wanted.after.unwrap_or_default();
+    let after = match wanted.after {
+        Some(after) => after.within(reader.end(wanted.source).map_err(|error| unreadable(&error))?),
+        None => Position::default(),
+    };
     let range = Range { after, newest: wanted.newest, limit, bodies: wanted.bodies };
     let each = |record: &crate::telemetry::query::Record| {
         if body.len() > empty {

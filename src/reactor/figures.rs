@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::limits::Micros;
 use crate::model::usage::Call;
 use crate::telemetry::event::{Event, NetEvent};
+use crate::telemetry::redact::holds_key;
+use crate::telemetry::text::printable;
 
 /// How many models have figures of their own; later ones are added up as [`OTHER`].
 pub const MODELS: usize = 50;
@@ -103,6 +105,7 @@ impl Figures {
 
     fn count_call(&self, call: &Call) {
         let name = call.model.as_deref().or(call.model_requested.as_deref()).unwrap_or("unknown");
+        let name = if is_name(name) { name } else { OTHER };
         let mut models = self.models.lock().unwrap_or_else(PoisonError::into_inner);
         bounded(&mut models, name, MODELS).add(call);
     }
@@ -110,6 +113,11 @@ impl Figures {
 
 /// The longest name that a model is counted under.
 const NAME: usize = 128;
+
+/// Whether this can be shown as a name: metrics are kept, and read in terminals (P36).
+fn is_name(text: &str) -> bool {
+    printable(text) == text && !holds_key(text.as_bytes())
+}
 
 fn bounded<'m, T: Default>(map: &'m mut BTreeMap<Box<str>, T>, name: &str, most: usize) -> &'m mut T {
     let known = map.contains_key(name) || (map.len() < most && name.len() <= NAME);
@@ -193,6 +201,17 @@ mod tests {
         let models = figures.models();
         assert_eq!(models.len(), MODELS + 1);
         assert_eq!(models[OTHER].calls, 1000 - MODELS as u64);
+    }
+
+    #[test]
+    fn p36_what_is_no_name_of_a_model_is_not_shown_as_one() {
+        let figures = Figures::default();
+        for model in ["a\x1b[31m", "a\r", "a\u{9b}", "a\u{202e}", "sk-ant-api03-abcdefghijklmnop", "m\"\\<b>"]
+        {
+            figures.count_call(&call(model));
+        }
+        let names: Vec<_> = figures.models().into_keys().collect();
+        assert_eq!(names.iter().map(|name| &**name).collect::<Vec<_>>(), ["m\"\\<b>", OTHER]);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! checks only.
 //!
 //! Header values are stored in clear for names on a list; every other value is hashed. Query values are hashed when
-//! their name smells of a secret or their value has the form of a known kind of key. Paths, texts and previews are
-//! searched for such forms. The key stays in the state directory, so that equal secrets are equal over restarts and
+//! their name smells of a secret. Other query values, paths, texts and previews are searched for known kinds of keys,
+//! userinfo, and values under such names; in URLs also where they are percent-encoded. The key stays in the state directory, so that equal secrets are equal over restarts and
 //! nobody without the key can try guesses.
 
 mod key;
@@ -18,6 +18,7 @@ use aws_lc_rs::hmac;
 
 use self::memo::Memo;
 use self::names::{Class, HeaderNames, smells_of_secret_in_query};
+use self::scan::{Decoded, Secrets};
 use super::event::HeadCopy;
 use super::text::{hex, json_string};
 
@@ -96,18 +97,23 @@ impl Redactor {
 
     fn pair(&self, pair: &[u8], out: &mut Vec<u8>) {
         let (name, value) = split_pair(pair);
-        out.extend_from_slice(&self.scanned(name));
+        out.extend_from_slice(&self.encoded(name, scan::in_query));
         let Some(value) = value else { return };
         out.push(b'=');
-        if is_secret_value(name, value) {
+        if is_named_secret(name, value) {
             self.hash_into(value, out);
         } else {
-            out.extend_from_slice(value);
+            out.extend_from_slice(&self.encoded(value, scan::in_query));
         }
     }
 
-    /// A path as sent, with known kinds of keys replaced.
+    /// A path as sent, with known kinds of keys, userinfo and parameters with secret names replaced.
     pub fn path<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
+        self.encoded(raw, scan::in_path)
+    }
+
+    /// What should be a name (of a model, a tool, an error), with known kinds of keys replaced.
+    pub fn name<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
         self.scanned(raw)
     }
 
@@ -128,29 +134,31 @@ impl Redactor {
         String::from_utf8(out).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into()).into()
     }
 
-    /// A URL or a reference: userinfo hashed, path and query as above.
+    /// A URL or a reference: userinfo hashed, path and query as above, and the fragment as a query: tokens come back in it
+    /// (RFC 6749 §4.2.2).
     pub fn url<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
-        let (rest, query) = match memchr::memchr(b'?', raw) {
-            Some(at) => (&raw[..at], Some(&raw[at + 1..])),
-            None => (raw, None),
-        };
-        let rest = self.without_userinfo(rest);
-        let query = query.map(|query| self.query(query));
-        match (rest, query) {
-            (Cow::Borrowed(_), None | Some(Cow::Borrowed(_))) => Cow::Borrowed(raw),
-            (rest, None) => rest,
-            (rest, Some(query)) => Cow::Owned([&rest, &b"?"[..], &query].concat()),
+        let end = memchr::memchr2(b'?', b'#', raw).map_or(raw.len(), |at| at + 1);
+        let (rest, query) = raw.split_at(end);
+        match (self.without_userinfo(rest), self.query(query)) {
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(raw),
+            (rest, query) => Cow::Owned([rest, query].concat()),
         }
     }
 
     fn without_userinfo<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
         let start = memchr::memmem::find(raw, b"//").map_or(0, |at| at + 2);
-        let end = memchr::memchr(b'/', &raw[start..]).map_or(raw.len(), |at| start + at);
-        let Some(at) = memchr::memrchr(b'@', &raw[start..end]) else { return self.scanned(raw) };
+        let end = memchr::memchr3(b'/', b'?', b'#', &raw[start..]).map_or(raw.len(), |at| start + at);
+        let Some(at) = memchr::memrchr(b'@', &raw[start..end]) else { return self.path(raw) };
         let mut out = raw[..start].to_vec();
         self.hash_into(&raw[start..start + at], &mut out);
-        out.extend_from_slice(&self.scanned(&raw[start + at..]));
+        out.extend_from_slice(&self.path(&raw[start + at..]));
         Cow::Owned(out)
+    }
+
+    /// A part of a URL without what `look` finds in it once its percent-encoding is undone.
+    fn encoded<'a, const N: usize>(&self, raw: &'a [u8], look: fn(&[u8]) -> Secrets<'_, N>) -> Cow<'a, [u8]> {
+        let decoded = Decoded::new(raw);
+        self.replaced(raw, look(decoded.plain()).map(|range| decoded.place(range)))
     }
 
     fn scanned<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
@@ -199,11 +207,12 @@ fn whole_characters(raw: &[u8], keep: usize) -> usize {
 
 fn is_secret_pair(pair: &[u8]) -> bool {
     let (name, value) = split_pair(pair);
-    holds_key(name) || value.is_some_and(|value| is_secret_value(name, value))
+    let holds_one = |text: &[u8]| scan::in_query(Decoded::new(text).plain()).next().is_some();
+    holds_one(name) || value.is_some_and(|value| is_named_secret(name, value) || holds_one(value))
 }
 
-fn is_secret_value(name: &[u8], value: &[u8]) -> bool {
-    !value.is_empty() && (smells_of_secret_in_query(name) || holds_key(value))
+fn is_named_secret(name: &[u8], value: &[u8]) -> bool {
+    !value.is_empty() && smells_of_secret_in_query(name)
 }
 
 fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
@@ -213,8 +222,9 @@ fn split_pair(pair: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-fn holds_key(value: &[u8]) -> bool {
-    scan::find_key(value, 0).is_some()
+/// Whether a known kind of key is in this.
+pub fn holds_key(text: &[u8]) -> bool {
+    scan::find_key(text, 0).is_some()
 }
 
 #[cfg(test)]
@@ -325,8 +335,71 @@ mod tests {
     }
 
     #[test]
+    fn p36_what_stands_inside_a_query_value_is_searched_encoded_or_not() {
+        for raw in [
+            "u=https://me:hunter2@x.test/",
+            "u=https%3A%2F%2Fme%3Ahunter2%40x.test%2F",
+            "https://me:hunter2@x.test/",
+            "next=/cb?token=hunter2",
+            "next=%2Fcb%3Ftoken%3Dhunter2",
+            "a=1;token=hunter2",
+            "d={\"password\":\"hunter2\"}",
+            "d=%7B%22password%22%3A%22hunter2%22%7D",
+            "h=Authorization:%20Bearer%20hunter2hunter2hunter2",
+            "a=1&b=%20https://me:hunter2@x.test&c=3",
+        ] {
+            let stored = query(raw);
+            assert!(!stored.contains("hunter2") && stored.contains("hmac:"), "{raw} -> {stored}");
+        }
+        assert!(
+            query("u=https%3A%2F%2Fme%3Ahunter2%40x.test%2F").ends_with("%40x.test%2F"),
+            "the rest stays"
+        );
+    }
+
+    #[test]
+    fn p36_userinfo_and_parameters_in_paths_are_hashed_and_other_paths_are_kept() {
+        for raw in [
+            "/proxy/https://me:hunter2@x.test/z",
+            "/proxy/https%3A%2F%2Fme%3Ahunter2%40x.test/z",
+            "/a;password=hunter2/b",
+            "/a%3Bpassword%3Dhunter2/b",
+        ] {
+            let stored = String::from_utf8_lossy(&redactor().path(raw.as_bytes())).into_owned();
+            assert!(!stored.contains("hunter2") && stored.contains("hmac:"), "{raw} -> {stored}");
+        }
+        for raw in
+            ["/v1/models/a-key:generate", "/secrets/token:access", "/a%20b/%zz", "/@scope/pkg", "/x;v=1"]
+        {
+            assert_eq!(redactor().path(raw.as_bytes()).as_ref(), raw.as_bytes());
+        }
+    }
+
+    #[test]
+    fn p36_a_token_in_the_fragment_of_a_url_is_hashed() {
+        for raw in
+            ["https://x.test/cb#access_token=hunter2&x=1", "/cb?a=1#access_token=hunter2", "#token=hunter2"]
+        {
+            let stored = url(raw);
+            assert!(!stored.contains("hunter2") && stored.contains("hmac:"), "{raw} -> {stored}");
+        }
+        for raw in ["https://x.test/a#part", "https://x.test?mail=a@b", "#"] {
+            assert_eq!(url(raw), raw);
+        }
+    }
+
+    #[test]
     fn other_query_values_are_kept_as_sent() {
-        for raw in ["", "a=1&b=%20&c", "monkeys=3&alt=sse", "key=", "&&=x", "page=2&sort=key", "beta=true"] {
+        for raw in [
+            "",
+            "a=1&b=%20&c",
+            "monkeys=3&alt=sse",
+            "key=",
+            "&&=x",
+            "page=2&sort=key",
+            "beta=true",
+            "t=10:30&u=https://x.test/a%20b",
+        ] {
             assert_eq!(query(raw), raw);
         }
     }

@@ -185,13 +185,15 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             .put(event.started_at)?
             .put(call.provider)?
             .put(call.api)?;
-        row.put(&call.model_requested)?.put(&call.model)?.put(&call.response_id)?.put(call.stream)?;
+        row.name(call.model_requested.as_deref(), redactor)?.name(call.model.as_deref(), redactor)?;
+        row.put(&call.response_id)?.put(call.stream)?;
         row.count(call.messages_count)?.count(call.tools_count)?.count(call.system_bytes)?;
         row.count(usage.input)?.count(usage.cache_read)?.count(usage.cache_write)?;
         row.count(usage.cache_write_5m)?.count(usage.cache_write_1h)?;
         row.count(usage.output)?.count(usage.reasoning)?;
         row.put(&call.usage_json)?.put(call.usage_state.as_str())?;
-        row.put(&call.stop_reason)?.put(&call.service_tier)?.put(&call.error_type)?;
+        row.put(&call.stop_reason)?.put(&call.service_tier)?;
+        row.name(call.error_type.as_deref(), redactor)?;
         row.searched(call.error_message.as_deref(), redactor)?;
         row.put(call.cost_pico_usd)?
             .put(&call.price_version)?
@@ -208,7 +210,8 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
     fn tool_calls(&mut self, call_id: i64, calls: &[ToolCall]) -> Result<()> {
         for (position, tool) in calls.iter().enumerate() {
             let mut row = Row::new(&mut self.tool_call);
-            row.put(call_id)?.put(position as i64)?.put(&tool.id)?.put(&tool.name)?;
+            row.put(call_id)?.put(position as i64)?.put(&tool.id)?;
+            row.name(Some(&tool.name), &self.scratch.redactor)?;
             row.searched(tool.arguments.as_deref(), &self.scratch.redactor)?;
             row.insert()?;
         }
@@ -234,8 +237,9 @@ impl<'c, 's, 'e> Rows<'c, 's, 'e> {
             .put(event.at)?
             .put(event.phase.as_str())?
             .put(error.status)?;
-        row.put(&error.kind)?.put(&error.code)?;
-        row.searched(error.message.as_deref(), &self.scratch.redactor)?;
+        let redactor = &self.scratch.redactor;
+        row.name(error.kind.as_deref(), redactor)?.name(error.code.as_deref(), redactor)?;
+        row.searched(error.message.as_deref(), redactor)?;
         row.count(error.retry_after_us)?.put(&error.request_id)?;
         row.insert()
     }
@@ -359,6 +363,11 @@ impl<'a, 'c, 'e> Row<'a, 'c, 'e> {
     /// Text from a guest or an origin, searched for secrets.
     fn searched(&mut self, value: Option<&str>, redactor: &Redactor) -> Result<&mut Self> {
         self.text(value.map(|text| redactor.text(text.as_bytes())).as_deref())
+    }
+
+    /// What should be a name, from a guest or an origin, searched for keys.
+    fn name(&mut self, value: Option<&str>, redactor: &Redactor) -> Result<&mut Self> {
+        self.text(value.map(|name| redactor.name(name.as_bytes())).as_deref())
     }
 
     fn client(&mut self, client: &'e Client) -> Result<&mut Self> {

@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn p36_control_bytes_never_reach_a_terminal() {
         assert_eq!(
-            printable("a\x1b[31mb\r\n\u{9b}c\u{202e}d\x7f"),
-            "a\\u{1b}[31mb\\r\\n\\u{9b}c\\u{202e}d\\u{7f}"
+            printable("a\x1b[31mb\r\n\u{9b}c\u{202e}d\x7f\u{61c}"),
+            "a\\u{1b}[31mb\\r\\n\\u{9b}c\\u{202e}d\\u{7f}\\u{61c}"
         );
         assert_eq!(printable("plain é 漢 👩\u{200d}🔬"), "plain é 漢 👩\u{200d}🔬");
         for hidden in ['\u{61c}', '\u{200b}', '\u{2060}', '\u{2066}', '\u{feff}', '\u{fff9}', '\u{e0041}'] {

@@ -23,6 +23,13 @@ const shows = (id, what) => page.locator("#" + id).filter({ hasText: what }).wai
 const rows = (id) => page.locator("#" + id + " tbody tr").count();
 const live = () => page.locator('#state[data-live="true"]').waitFor({ timeout: 10_000 });
 
+async function aWrongTokenIsSaidAndDoesNotStay() {
+  await page.goto(address + "/?token=0123456789abcdef");
+  await page.getByText("That is not the token").waitFor({ timeout: 10_000 });
+  assert.equal(page.url(), address + "/", "a wrong token leaves the address line too");
+  wrong.splice(0, wrong.length, ...wrong.filter((line) => !line.includes("401")));
+}
+
 async function opened() {
   await page.goto(address + "/?token=" + token);
   await live();
@@ -44,6 +51,7 @@ async function whatThereWasIsShown() {
 async function whatGuestsAndOriginsSayIsText() {
   await shows("errors", "<img src=x onerror=owned()>");
   await shows("calls", "<b>model</b>");
+  await shows("calls", "\\u{202e}gpj.exe\\u{1b}"); // what would reorder or hide text is shown as an escape
   assert.equal(await page.locator("img, b, iframe, object").count(), 0, "nothing became markup");
   // The page may not even run what stands in an attribute: the policy forbids it.
   const blocked = await page.evaluate(() => new Promise((done) => {
@@ -70,6 +78,7 @@ async function searchAndFilterChoose() {
   await page.keyboard.type("while-you-watch");
   await page.waitForFunction(() => document.querySelectorAll("#events tbody tr").length === 1);
   assert.match(await text("events"), /while-you-watch/);
+  assert.match(await text("calls"), /no match/);
   await page.keyboard.press("Escape");
   await page.waitForFunction((all) => document.querySelectorAll("#events tbody tr").length === all, all);
   await page.selectOption("#decision", "allowed");
@@ -93,12 +102,19 @@ async function theKeyboardReachesEverything() {
   await shows("said", "is in force");
 }
 
+async function noHeadingIsCut() {
+  const cut = await page.evaluate(() => [...document.querySelectorAll("th")]
+    .filter((title) => title.scrollWidth > title.clientWidth).map((title) => title.textContent));
+  assert.deepEqual(cut, []);
+}
+
 async function itFits() {
   for (const width of [400, 1600]) {
     for (const colorScheme of ["light", "dark"]) {
       await page.setViewportSize({ width, height: 1000 });
       await page.emulateMedia({ colorScheme });
       const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      await noHeadingIsCut();
       assert.ok(over <= 0, "at " + width + " the page is " + over + " too wide");
       await page.screenshot({ path: `${shots}/${width}-${colorScheme}.png`, fullPage: true });
     }
@@ -114,6 +130,7 @@ async function aReloadKeepsTheToken() {
 }
 
 try {
+  await aWrongTokenIsSaidAndDoesNotStay();
   await opened();
   await whatThereWasIsShown();
   await liveTrafficAppears();

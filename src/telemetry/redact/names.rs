@@ -1,5 +1,7 @@
 //! Names: which headers are stored in clear, and which query and form names smell of a secret.
 
+use super::scan::percent_decoded;
+
 /// What is stored of a header's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -132,14 +134,6 @@ fn normalised<'a>(name: &[u8], buffer: &'a mut [u8; 64]) -> &'a [u8] {
         }
     }
     &buffer[..length]
-}
-
-fn percent_decoded(bytes: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| (byte as char).to_digit(16);
-    match bytes {
-        [b'%', high, low, ..] => Some((digit(*high)? * 16 + digit(*low)?) as u8),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

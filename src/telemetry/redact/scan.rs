@@ -7,6 +7,7 @@
 mod assigned;
 mod card;
 mod key;
+mod url;
 
 use std::ops::Range;
 
@@ -15,6 +16,8 @@ use memchr::memmem;
 use assigned::{find_assigned, find_part};
 use card::find_card;
 pub(super) use key::find_key;
+use url::find_parameter;
+pub(super) use url::{Decoded, percent_decoded};
 
 /// Finds the next secret at or after an offset.
 type Find = fn(&[u8], usize) -> Option<Range<usize>>;
@@ -32,6 +35,16 @@ pub(super) struct Secrets<'t, const N: usize> {
 /// Known kinds of keys.
 pub(super) fn keys(text: &[u8]) -> Secrets<'_, 1> {
     Secrets::new(text, [find_key])
+}
+
+/// What is looked for in paths. A colon assigns nothing there: `/v1/keys/my-key:rotate`.
+pub(super) fn in_path(path: &[u8]) -> Secrets<'_, 3> {
+    Secrets::new(path, [find_key, find_parameter, find_userinfo])
+}
+
+/// What is looked for in names and values of queries: another URL, a form or JSON may stand there.
+pub(super) fn in_query(text: &[u8]) -> Secrets<'_, 4> {
+    Secrets::new(text, [find_key, find_assigned, find_bearer, find_userinfo])
 }
 
 /// What is looked for in texts of guests and origins.
