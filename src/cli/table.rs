@@ -195,6 +195,8 @@ mod tests {
 
     #[test]
     fn columns_stand_below_each_other_whatever_is_in_them() {
+        const ROOMY: &[Column] = &[left("A", 2).roomy(4), left("REST", 0)];
+        const MANY: &[Column] = &[left("A", 60), left("B", 60).wide(), left("REST", 0)];
         let table = Table { columns: COLUMNS, line: Some(20) };
         let row = |cell: &'static str| table.row(&[cell.into(), "12".into(), "x".into()]);
         for (cell, line) in [
@@ -206,9 +208,7 @@ mod tests {
         }
         let rest = table.row(&["a".into(), "1".into(), "漢字漢字".into()]);
         assert_eq!(rest, "a         1  漢字漢…");
-        const ROOMY: &[Column] = &[left("A", 2).roomy(4), left("REST", 0)];
         let row = |line| Table { columns: ROOMY, line }.row(&["abcd".into(), "x".into()]);
-        const MANY: &[Column] = &[left("A", 60), left("B", 60).wide(), left("REST", 0)];
         let head = |line| Table { columns: MANY, line: Some(line) }.head().contains('B');
         assert!(!head(143) && head(144), "the last column is not crowded out");
         assert_eq!([row(Some(80)), row(Some(WIDE)), row(None)], ["a…  x", "abcd  x", "abcd  x"]);
