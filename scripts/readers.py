@@ -52,7 +52,7 @@ ENDPOINTS = (
 COMMANDS = [
     ["log", "-n", "20"], ["log", "calls", "-n", "20"], ["log", "tools", "-n", "20"], ["log", "errors", "-n", "20"],
     ["log", "dns", "-n", "20"], ["usage"], ["usage", "--by", "host", "--since", "1h"], ["sessions"], ["top"],
-    ["export", "jsonl", "--since", "1s"], ["export", "har", "--since", "1s"], ["export", "otlp", "--since", "1s"],
+    ["export", "jsonl", "--since", "1s"], ["export", "har", "--since", "1s"],
 ]
 
 

@@ -194,10 +194,22 @@ fn a_ledger_of_version_1_is_read_as_it_is_and_brought_to_the_newest() {
         String::from_utf8(output.stdout).expect("text").lines().count()
     };
     assert_eq!(rows(), 5);
+    let sums = || {
+        ["usage --json", "sessions --json", "log --json --since 2026-01-01"].map(|words| {
+            let output = tollgate(&[words, "--db", &db].join(" ").split(' ').collect::<Vec<_>>());
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).expect("text").replace(",\"original\":null", "")
+        })
+    };
+    let before = sums();
+    assert!(before[0].contains("\"calls\": 2"), "{}", before[0]);
+    assert_eq!(before[2].lines().count(), 5);
     assert_eq!(place.number("PRAGMA user_version"), 1, "reading changes nothing");
     close(place.open());
     assert_eq!(place.number("PRAGMA user_version"), 5);
     assert_eq!((rows(), place.number("SELECT count(*) FROM model_calls")), (5, 2));
+    let after = sums();
+    assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
     assert_eq!(place.number("SELECT count(request_cut) FROM net_events"), 0);
     assert_eq!(place.number("SELECT count(*) FROM bodies"), 0);
     assert_eq!(place.look().query_row("PRAGMA integrity_check", [], |row| row.get(0)), Ok("ok".to_owned()));
