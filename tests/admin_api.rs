@@ -141,7 +141,7 @@ fn whoever_is_refused_while_still_sending_reads_the_answer_to_its_end() {
         ("GET /".to_owned(), "HTTP/1.1 414 URI Too Long\r\n"),
     ] {
         let mut socket = std::net::TcpStream::connect(host).expect("a listener");
-        socket.write_all(&[start.as_bytes(), &[b'x'; 300_000]].concat()).expect("a reader");
+        socket.write_all(&[start.as_bytes(), &vec![b'x'; 300_000]].concat()).expect("a reader");
         let mut answer = String::new();
         socket.read_to_string(&mut answer).expect("an end without a reset");
         assert!(answer.starts_with(line) && answer.ends_with("}\n"), "{answer}");
