@@ -336,9 +336,12 @@ fn p36_files_are_private_whatever_the_umask() {
 #[test]
 fn p36_secrets_are_in_no_file_at_any_time() {
     let place = Place::new();
-    let ledger = place.open();
-    let sink = ledger.sender();
     let secret = "sup3r-s3cret-value";
+    let mut options = options(place.dir.path());
+    options.session.name = Some(format!("try token={secret}"));
+    options.session.command = Some(vec!["agent".into(), "--api-key".into(), secret.into()]);
+    let ledger = Ledger::open(options).expect("a ledger");
+    let sink = ledger.sender();
     let mut event = net(sink.next_exchange_id());
     let url = format!("https://me:{secret}@x.test/?token={secret}");
     let names = ["Authorization", "Cookie", "x-api-key", "X-Unknown"];
@@ -348,8 +351,19 @@ fn p36_secrets_are_in_no_file_at_any_time() {
     event.response_headers = Some(head);
     event.query = Some(format!("key={secret}&a=1&sig={secret}").into_bytes().into());
     event.request_body = Some(body(format!(r#"{{"password":"{secret}"}}"#).into_bytes()));
+    let key = format!("sk-ant-api03-{secret}");
+    let tool = ToolCall { name: key.clone(), ..ToolCall::default() };
+    let call = Call {
+        model_requested: Some(key.clone()),
+        model: Some(key.clone()),
+        error_type: Some(key),
+        tool_calls: vec![tool],
+        ..Call::default()
+    };
+    let (exchange_id, started_at) = (event.exchange_id, event.started_at);
     sink.try_send(Event::Net(Box::new(event))).expect("room");
-    assert!(eventually(|| sink.written() == 1));
+    sink.try_send(Event::Call(Box::new(CallEvent { exchange_id, started_at, call }))).expect("room");
+    assert!(eventually(|| sink.written() == 2));
     let holds = |bytes: &[u8]| memchr::memmem::find(bytes, secret.as_bytes()).is_some();
     let files = || fs::read_dir(place.dir.path()).expect("listed").flatten().map(|entry| entry.path());
     assert!(files().count() >= 3);

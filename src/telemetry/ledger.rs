@@ -73,7 +73,8 @@ impl Ledger {
             synchronous: options.synchronous,
             on_corrupt: options.on_corrupt,
         };
-        let session = session_row(&options.session);
+        let redactor = Redactor::new(&key, &options.clear_headers);
+        let session = session_row(&options.session, &redactor);
         let mut database = Database::open(&settings, session.started_at)?;
         let block = database
             .reserve(&session)
@@ -88,11 +89,7 @@ impl Ledger {
             database: Some(database),
             session,
             block,
-            scratch: Scratch::new(
-                Redactor::new(&key, &options.clear_headers),
-                options.headers,
-                options.preview,
-            ),
+            scratch: Scratch::new(redactor, options.headers, options.preview),
             gather: Duration::from_micros(options.commit_every / 2),
             retention: options.retention,
             forget_at: writer::mono(),
@@ -127,12 +124,15 @@ impl Ledger {
     }
 }
 
-fn session_row(session: &SessionInfo) -> SessionRow {
+fn session_row(session: &SessionInfo, redactor: &Redactor) -> SessionRow {
     let started_at = writer::wall();
-    let command = session.command.as_ref().map(|words| serde_json::Value::from(words.clone()).to_string());
+    let command =
+        session.command.as_ref().map(|words| serde_json::Value::from(redactor.command(words)).to_string());
+    let name =
+        session.name.as_ref().map(|name| String::from_utf8_lossy(&redactor.text(name.as_bytes())).into());
     SessionRow {
         id: session_id(started_at),
-        name: session.name.clone(),
+        name,
         command,
         started_at,
         policy_digest: session.policy_digest.clone(),

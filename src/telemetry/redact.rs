@@ -123,6 +123,22 @@ impl Redactor {
         self.replaced(raw, scan::in_text(raw))
     }
 
+    /// A command with its arguments: each as a text, and hashed whole behind an option with a secret name.
+    pub fn command(&self, words: &[String]) -> Vec<String> {
+        let before = std::iter::once("").chain(words.iter().map(String::as_str));
+        before.zip(words).map(|(option, word)| self.argument(option, word)).collect()
+    }
+
+    fn argument(&self, option: &str, word: &str) -> String {
+        let mut out = Vec::new();
+        if names::takes_secret(option, word) {
+            self.hash_into(word.as_bytes(), &mut out);
+        } else {
+            out.extend_from_slice(&self.text(word.as_bytes()));
+        }
+        String::from_utf8_lossy(&out).into()
+    }
+
     /// The first `keep` bytes of a body as UTF-8, with what [`Redactor::text`] replaces and numbers of payment cards
     /// replaced.
     ///
@@ -372,6 +388,34 @@ mod tests {
             ["/v1/models/a-key:generate", "/secrets/token:access", "/a%20b/%zz", "/@scope/pkg", "/x;v=1"]
         {
             assert_eq!(redactor().path(raw.as_bytes()).as_ref(), raw.as_bytes());
+        }
+    }
+
+    #[test]
+    fn p36_secrets_in_a_command_are_hashed_and_the_rest_is_kept() {
+        for words in [
+            &["agent", "--api-key", "hunter2"][..],
+            &["agent", "--api-key=hunter2hunter2"],
+            &["env", "ANTHROPIC_API_KEY=hunter2hunter2", "agent"],
+            &["curl", "-H", "Authorization: Bearer hunter2"],
+            &["curl", "-u", "me:hunter2", "https://x.test"],
+            &["curl", "--proxy-user", "me:hunter2"],
+            &["sh", "-c", "curl https://me:hunter2@x.test"],
+            &["git", "clone", "https://me:hunter2@x.test/r"],
+        ] {
+            let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+            let stored = redactor().command(&words).join(" ");
+            assert!(!stored.contains("hunter2") && stored.contains("hmac:"), "{words:?} -> {stored}");
+        }
+        for words in [
+            &["claude", "-p", "write a test", "--max-tokens", "5"][..],
+            &["sudo", "-u", "nobody", "make", "test"],
+            &["--token"],
+            &["ssh-keygen", "-l", "--key", "-v"],
+            &[],
+        ] {
+            let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+            assert_eq!(redactor().command(&words), words);
         }
     }
 

@@ -113,6 +113,17 @@ pub(super) fn smells_of_secret(name: &[u8]) -> bool {
         || CONTAINED.iter().any(|part| memchr::memmem::find(plain, part.as_bytes()).is_some())
 }
 
+/// Whether a word of a command is the secret that the option before it asks for.
+pub(super) fn takes_secret(option: &str, word: &str) -> bool {
+    if !option.starts_with('-') || option.contains('=') || word.starts_with('-') {
+        return false;
+    }
+    smells_of_secret(option.as_bytes()) || (NAME_AND_PASSWORD.contains(&option) && word.contains(':'))
+}
+
+/// Options that take `name:password` (curl's).
+const NAME_AND_PASSWORD: &[&str] = &["-U", "-u", "--proxy-user", "--user"];
+
 const EXACT: &[&str] =
     &["auth", "bearer", "jwt", "pass", "passphrase", "pin", "pwd", "session", "sid", "sig"];
 
