@@ -113,8 +113,11 @@ impl Redactor {
     }
 
     /// What should be a name (of a model, a tool, an error), with known kinds of keys replaced.
-    pub fn name<'a>(&self, raw: &'a [u8]) -> Cow<'a, [u8]> {
-        self.scanned(raw)
+    pub fn name<'a>(&self, raw: &'a str) -> Cow<'a, str> {
+        match self.scanned(raw.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(raw),
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into()),
+        }
     }
 
     /// A text, with known kinds of keys, private keys, bearer tokens, userinfo and values assigned to secret names

@@ -67,6 +67,10 @@ impl Scratch {
     pub(super) fn new(redactor: Redactor, headers: bool, preview: usize) -> Self {
         Self { redactor, headers, preview, json: Vec::with_capacity(4096), dialed: None }
     }
+
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
 }
 
 /// Inserts the rows of one batch of events, which live for `'e`.
@@ -367,7 +371,7 @@ impl<'a, 'c, 'e> Row<'a, 'c, 'e> {
 
     /// What should be a name, from a guest or an origin, searched for keys.
     fn name(&mut self, value: Option<&str>, redactor: &Redactor) -> Result<&mut Self> {
-        self.text(value.map(|name| redactor.name(name.as_bytes())).as_deref())
+        self.put(value.map(|name| redactor.name(name)).as_deref())
     }
 
     fn client(&mut self, client: &'e Client) -> Result<&mut Self> {

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Result, Transaction, TransactionBehavior, params};
 
 use super::database::trouble;
 use super::event::{CallEvent, Event, NetEvent};
+use super::redact::Redactor;
 use super::sums::{CallSum, Groups, Totals};
 use crate::model::usage::UsageState;
 
@@ -96,7 +97,7 @@ impl<S: Default> Segment<S> {
 
 impl Segments {
     /// Adds a batch that is in the file.
-    pub(super) fn add(&mut self, batch: &[Event], written: Written) {
+    pub(super) fn add(&mut self, batch: &[Event], written: Written, redactor: &Redactor) {
         self.requests.follow(written.commit_id);
         if let Some(first) = written.first_call {
             self.calls.follow(first);
@@ -104,7 +105,7 @@ impl Segments {
         for event in batch {
             match event {
                 Event::Net(event) => self.request(event),
-                Event::Call(event) => self.call(event),
+                Event::Call(event) => self.call(event, redactor),
                 _ => {}
             }
         }
@@ -118,17 +119,19 @@ impl Segments {
         *self.requests.row(event.exchange_id, event.started_at, &name) += 1;
     }
 
-    fn call(&mut self, event: &CallEvent) {
+    fn call(&mut self, event: &CallEvent, redactor: &Redactor) {
         let day = event.started_at.div_euclid(DAY);
         if self.day.0 != day || self.day.1.is_empty() {
             self.day = (day, day.to_string());
         }
         let call = &event.call;
+        let [model, model_requested] =
+            [&call.model, &call.model_requested].map(|name| Some(redactor.name(name.as_deref()?)));
         let name = [
             Some(self.day.1.as_str()),
             Some(call.provider),
-            call.model.as_deref(),
-            call.model_requested.as_deref(),
+            model.as_deref(),
+            model_requested.as_deref(),
             event.host.as_deref(),
             event.client.process_name.as_deref(),
         ];

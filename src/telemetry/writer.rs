@@ -175,7 +175,8 @@ impl Writer {
         self.segments.stored();
         match self.unconfirmed.take() {
             Some(Commit { id, first_call, whole: true, .. }) => {
-                self.segments.add(batch, Written { commit_id: id, first_call });
+                let written = Written { commit_id: id, first_call };
+                self.segments.add(batch, written, self.scratch.redactor());
             }
             _ => self.segments.give_up(),
         }
