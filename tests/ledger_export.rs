@@ -412,7 +412,7 @@ fn documents(events: Vec<NetEvent>, calls: Vec<Call>) -> (Vec<Value>, Vec<Value>
         sink.try_send(Event::Net(Box::new(event))).expect("room");
     }
     for call in calls {
-        let call = CallEvent { exchange_id: 1, started_at: 0, call };
+        let call = CallEvent { exchange_id: 1, started_at: 0, call, ..CallEvent::default() };
         sink.try_send(Event::Call(Box::new(call))).expect("room");
     }
     assert!(eventually(|| sink.written() == rows as u64));
