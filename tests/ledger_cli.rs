@@ -268,5 +268,14 @@ fn what_cannot_be_done_is_said_with_the_right_code() {
         .expect("started");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no ledger at"));
+    let file = empty.path().join("file");
+    fs::write(&file, "").expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .args(["usage", "--db"])
+        .arg(file.join("none.db"))
+        .output()
+        .expect("started");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Not a directory"), "the reason is said");
+    fs::remove_file(&file).expect("removed");
     assert_eq!(fs::read_dir(empty.path()).expect("listed").count(), 0, "reading makes nothing");
 }

@@ -1,5 +1,6 @@
 //! What the commands that read a ledger share: which file, which rows, and how lines leave.
 
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
@@ -43,12 +44,15 @@ impl Where {
     /// Opens it for reading.
     pub fn open(&self) -> Result<Reader, Failure> {
         let path = self.path()?;
-        Reader::open(&path).map_err(|error| match error {
-            QueryError::Missing => Failure::failed(format!(
+        Reader::open(&path).map_err(|error| match (error, fs::metadata(&path)) {
+            (QueryError::Missing, Err(error)) if error.kind() != ErrorKind::NotFound => {
+                Failure::failed(format!("{}: {error}", path.display()))
+            }
+            (QueryError::Missing, _) => Failure::failed(format!(
                 "no ledger at {}: has `tollgate serve` run? (--db, --config and --state-dir say where to look)",
                 path.display()
             )),
-            error => Failure::failed(format!("{}: {error}", path.display())),
+            (error, _) => Failure::failed(format!("{}: {error}", path.display())),
         })
     }
 }
