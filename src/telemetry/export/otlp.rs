@@ -4,15 +4,18 @@
 //! Ids follow from session and exchange, so a row that is sent twice is the same span twice. A `traceparent` that the
 //! guest sent is the parent, so that its own trace goes on here.
 
+mod ids;
+mod message;
+mod metric;
+
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use aws_lc_rs::digest;
-use serde_json::{Value, json};
-
+use self::ids::Ids;
+use self::message::{Attribute, Request, Span, Status, Value};
+use self::metric::Histograms;
 use super::har;
 use crate::telemetry::query::Record;
-use crate::telemetry::text;
 
 /// Which names the attributes of model calls have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,15 +26,6 @@ pub enum Names {
     /// With those that came later: cached and reasoning tokens, time to the first chunk.
     Latest,
 }
-
-/// OTLP's number for a client span.
-const CLIENT: u8 = 3;
-
-/// OTLP's number for a span that failed.
-const ERROR: u8 = 2;
-
-/// OTLP's number for sums since the last report.
-const DELTA: u8 = 1;
 
 /// Bounds of durations in seconds (`http.client.request.duration`).
 const REQUEST_SECONDS: &[f64] =
@@ -61,9 +55,8 @@ const TOKENS: &[f64] = &[
 
 /// An `ExportTraceServiceRequest`.
 pub fn traces(events: &[Record], calls: &[Record], names: Names) -> String {
-    let spans: Vec<_> = events.iter().map(exchange).chain(calls.iter().map(|row| call(row, names))).collect();
-    json!({"resourceSpans": [{"resource": resource(), "scopeSpans": [{"scope": scope(), "spans": spans}]}]})
-        .to_string()
+    let spans = events.iter().map(exchange).chain(calls.iter().map(|row| call(row, names)));
+    Request::traces(spans.collect())
 }
 
 /// An `ExportMetricsServiceRequest`; the sums are those of these rows.
@@ -72,30 +65,25 @@ pub fn metrics(events: &[Record], calls: &[Record]) -> String {
     let mut durations = Histograms::new("gen_ai.client.operation.duration", "s", SECONDS);
     let mut tokens = Histograms::new("gen_ai.client.token.usage", "{token}", TOKENS);
     for row in events.iter().filter(|row| !row.text("method").is_empty()) {
-        requests.add(http_attributes(row), row, row.int("total_us").map(|us| us as f64 / 1e6));
+        requests.add(http_attributes(row), row, seconds(row, "total_us"));
     }
     for row in calls {
         let attributes = call_attributes(row);
         for (kind, column) in [("input", "input_tokens"), ("output", "output_tokens")] {
-            let attributes = [attributes.clone(), vec![word("gen_ai.token.type", kind)]].concat();
+            let mut attributes = attributes.clone();
+            attributes.push(Attribute::text("gen_ai.token.type", kind));
             tokens.add(attributes, row, row.int(column).map(|count| count as f64));
         }
-        durations.add(attributes, row, row.int("total_us").map(|us| us as f64 / 1e6));
+        durations.add(attributes, row, seconds(row, "total_us"));
     }
-    let metrics: Vec<_> = [requests, durations, tokens].into_iter().filter_map(Histograms::done).collect();
-    json!({"resourceMetrics": [{"resource": resource(), "scopeMetrics": [{"scope": scope(), "metrics": metrics}]}]})
-        .to_string()
+    Request::metrics([&requests, &durations, &tokens].into_iter().filter_map(Histograms::metric).collect())
 }
 
-fn resource() -> Value {
-    json!({"attributes": [word("service.name", "tollgate"), word("service.version", env!("CARGO_PKG_VERSION"))]})
+fn seconds(row: &Record, column: &str) -> Option<f64> {
+    row.int(column).map(|us| us as f64 / 1e6)
 }
 
-fn scope() -> Value {
-    json!({"name": "tollgate", "version": env!("CARGO_PKG_VERSION")})
-}
-
-fn exchange(row: &Record) -> Value {
+fn exchange(row: &Record) -> Span<'_> {
     let ids = Ids::of(row);
     let mut attributes = http_attributes(row);
     for (key, column) in [
@@ -110,7 +98,7 @@ fn exchange(row: &Record) -> Value {
         ("tollgate.fault_phase", "fault_phase"),
         ("tollgate.tap", "tap"),
     ] {
-        attributes.extend(maybe_text(key, row.text(column)));
+        attributes.extend(known_text(key, row.text(column)));
     }
     for (key, column) in [
         ("http.request.body.size", "request_bytes"),
@@ -118,37 +106,37 @@ fn exchange(row: &Record) -> Value {
         ("process.pid", "process_id"),
         ("tollgate.exchange_id", "exchange_id"),
     ] {
-        attributes.extend(maybe_int(key, row.int(column)));
+        attributes.extend(known_int(key, row.int(column)));
     }
     if !row.text("method").is_empty() {
-        attributes.push(word("url.full", &har::url(row)));
+        attributes.push(Attribute::text("url.full", har::url(row)));
     }
     let dialed: Option<SocketAddr> = row.text("dialed").parse().ok();
     if let Some(peer) = dialed {
-        attributes.push(word("network.peer.address", &peer.ip().to_string()));
-        attributes.extend(maybe_int("network.peer.port", Some(peer.port().into())));
+        attributes.push(Attribute::text("network.peer.address", peer.ip().to_string()));
+        attributes.extend(known_int("network.peer.port", Some(peer.port().into())));
     }
     let name = match method(row) {
         Some(OTHER) => {
-            attributes.push(word("http.request.method_original", row.text("method")));
+            attributes.push(Attribute::text("http.request.method_original", row.text("method")));
             "HTTP"
         }
         method => method.unwrap_or("connection"),
     };
     let why = if row.text("fault").is_empty() { "reason" } else { "fault" };
-    let error = error_type(row).map(|_| row.text(why));
-    let parent = ids.parent.as_deref();
-    Span { trace: &ids.trace, id: &ids.exchange, parent, name, attributes, error }.json(row)
+    let status = Status::of(error_type(row).map(|_| row.text(why)));
+    let ids = [ids.trace, ids.exchange, ids.parent.unwrap_or_default()];
+    Span::new(row, ids, name.into(), attributes, status)
 }
 
-fn http_attributes(row: &Record) -> Vec<Value> {
-    let mut attributes = vec![word("tollgate.decision", row.text("decision"))];
-    attributes.extend(method(row).map(|method| word("http.request.method", method)));
-    attributes.extend(maybe_text("server.address", row.text("host")));
-    attributes.extend(maybe_text("url.scheme", row.text("scheme")));
-    attributes.extend(maybe_int("server.port", row.int("port")));
-    attributes.extend(maybe_int("http.response.status_code", row.int("status")));
-    attributes.extend(error_type(row).map(|error| word("error.type", &error)));
+fn http_attributes(row: &Record) -> Vec<Attribute<'_>> {
+    let mut attributes = vec![Attribute::text("tollgate.decision", row.text("decision"))];
+    attributes.extend(method(row).map(|method| Attribute::text("http.request.method", method)));
+    attributes.extend(known_text("server.address", row.text("host")));
+    attributes.extend(known_text("url.scheme", row.text("scheme")));
+    attributes.extend(known_int("server.port", row.int("port")));
+    attributes.extend(known_int("http.response.status_code", row.int("status")));
+    attributes.extend(error_type(row).map(|error| Attribute::text("error.type", error)));
     attributes
 }
 
@@ -174,43 +162,45 @@ fn error_type(row: &Record) -> Option<Cow<'_, str>> {
     }
 }
 
-fn call(row: &Record, names: Names) -> Value {
+fn call(row: &Record, names: Names) -> Span<'_> {
     let ids = Ids::of(row);
     let mut attributes = call_attributes(row);
-    attributes.extend(maybe_text("gen_ai.response.id", row.text("response_id")));
-    attributes.extend(maybe_text("tollgate.api", row.text("api")));
-    attributes.extend(maybe_text("tollgate.usage_state", row.text("usage_state")));
+    attributes.extend(known_text("gen_ai.response.id", row.text("response_id")));
+    attributes.extend(known_text("tollgate.api", row.text("api")));
+    attributes.extend(known_text("tollgate.usage_state", row.text("usage_state")));
     if !row.text("stop_reason").is_empty() {
-        let reasons = json!({"arrayValue": {"values": [{"stringValue": row.text("stop_reason")}]}});
-        attributes.push(json!({"key": "gen_ai.response.finish_reasons", "value": reasons}));
+        let value = Value::words(row.text("stop_reason"));
+        attributes.push(Attribute { key: "gen_ai.response.finish_reasons", value });
     }
-    attributes.extend(maybe_int("gen_ai.usage.input_tokens", row.int("input_tokens")));
-    attributes.extend(maybe_int("gen_ai.usage.output_tokens", row.int("output_tokens")));
-    attributes.extend(maybe_int("tollgate.cost_pico_usd", row.int("cost_pico_usd")));
+    attributes.extend(known_int("gen_ai.usage.input_tokens", row.int("input_tokens")));
+    attributes.extend(known_int("gen_ai.usage.output_tokens", row.int("output_tokens")));
+    attributes.extend(known_int("tollgate.cost_pico_usd", row.int("cost_pico_usd")));
     if names == Names::Latest {
-        attributes.extend(maybe_int("gen_ai.usage.cache_read.input_tokens", row.int("cache_read_tokens")));
+        attributes.extend(known_int("gen_ai.usage.cache_read.input_tokens", row.int("cache_read_tokens")));
         attributes
-            .extend(maybe_int("gen_ai.usage.cache_creation.input_tokens", row.int("cache_write_tokens")));
-        attributes.extend(maybe_int("gen_ai.usage.reasoning.output_tokens", row.int("reasoning_tokens")));
-        attributes.extend(row.int("first_token_us").map(|us| {
-            json!({"key": "gen_ai.response.time_to_first_chunk", "value": {"doubleValue": us as f64 / 1e6}})
+            .extend(known_int("gen_ai.usage.cache_creation.input_tokens", row.int("cache_write_tokens")));
+        attributes.extend(known_int("gen_ai.usage.reasoning.output_tokens", row.int("reasoning_tokens")));
+        attributes.extend(seconds(row, "first_token_us").map(|seconds| {
+            let value = Value::Double(seconds);
+            Attribute { key: "gen_ai.response.time_to_first_chunk", value }
         }));
     }
     let failed = !row.text("error_type").is_empty();
-    let id = hex(&ids.call(row)[..8]);
-    let name = format!("{} {}", operation(row), model(row));
-    let error = failed.then(|| row.text("error_message"));
-    let parent = Some(ids.exchange.as_str());
-    Span { trace: &ids.trace, id: &id, parent, name: name.trim_end(), attributes, error }.json(row)
+    let status = Status::of(failed.then(|| row.text("error_message")));
+    let id = ids.call(row.int("call_id").unwrap_or(0));
+    let name = format!("{} {}", operation(row), model(row)).trim_end().to_owned();
+    Span::new(row, [ids.trace, id, ids.exchange], name.into(), attributes, status)
 }
 
-fn call_attributes(row: &Record) -> Vec<Value> {
-    let mut attributes =
-        vec![word("gen_ai.operation.name", operation(row)), word("gen_ai.provider.name", provider(row))];
-    attributes.extend(maybe_text("gen_ai.request.model", row.text("model_requested")));
-    attributes.extend(maybe_text("gen_ai.response.model", row.text("model")));
-    attributes.extend(maybe_text("server.address", row.text("host")));
-    attributes.extend(maybe_text("error.type", row.text("error_type")));
+fn call_attributes(row: &Record) -> Vec<Attribute<'_>> {
+    let mut attributes = vec![
+        Attribute::text("gen_ai.operation.name", operation(row)),
+        Attribute::text("gen_ai.provider.name", provider(row)),
+    ];
+    attributes.extend(known_text("gen_ai.request.model", row.text("model_requested")));
+    attributes.extend(known_text("gen_ai.response.model", row.text("model")));
+    attributes.extend(known_text("server.address", row.text("host")));
+    attributes.extend(known_text("error.type", row.text("error_type")));
     attributes
 }
 
@@ -245,175 +235,10 @@ fn provider(row: &Record) -> &str {
     }
 }
 
-/// What the two kinds of spans differ in.
-struct Span<'a> {
-    trace: &'a str,
-    id: &'a str,
-    parent: Option<&'a str>,
-    name: &'a str,
-    attributes: Vec<Value>,
-    /// What went wrong, if something did.
-    error: Option<&'a str>,
+fn known_text<'a>(key: &'static str, value: &'a str) -> Option<Attribute<'a>> {
+    (!value.is_empty()).then(|| Attribute::text(key, value))
 }
 
-impl Span<'_> {
-    fn json(&self, row: &Record) -> Value {
-        let (start, end) = times(row);
-        json!({
-            "traceId": self.trace,
-            "spanId": self.id,
-            "parentSpanId": self.parent.unwrap_or_default(),
-            "name": self.name,
-            "kind": CLIENT,
-            "startTimeUnixNano": start,
-            "endTimeUnixNano": end,
-            "attributes": self.attributes,
-            "status": match self.error {
-                None => json!({}),
-                Some("") => json!({"code": ERROR}),
-                Some(message) => json!({"code": ERROR, "message": message}),
-            },
-        })
-    }
-}
-
-/// Start and end in nanoseconds; 64-bit numbers are strings in OTLP's JSON.
-fn times(row: &Record) -> (String, String) {
-    let start = row.int("started_at").unwrap_or(0);
-    let end = start + row.int("total_us").unwrap_or(0);
-    (format!("{start}000"), format!("{end}000"))
-}
-
-fn word(key: &str, value: &str) -> Value {
-    json!({"key": key, "value": {"stringValue": value}})
-}
-
-fn maybe_text(key: &str, value: &str) -> Option<Value> {
-    (!value.is_empty()).then(|| word(key, value))
-}
-
-fn maybe_int(key: &str, value: Option<i64>) -> Option<Value> {
-    value.map(|value| json!({"key": key, "value": {"intValue": value.to_string()}}))
-}
-
-/// The ids of an exchange's spans.
-struct Ids {
-    seed: [u8; 32],
-    trace: String,
-    exchange: String,
-    parent: Option<String>,
-}
-
-impl Ids {
-    fn of(row: &Record) -> Self {
-        let seed = hash(&[row.text("session_id"), &row.int("exchange_id").unwrap_or(0).to_string()]);
-        let parent = row.header("traceparent").and_then(|value| traceparent(&value));
-        let trace = parent.as_ref().map_or_else(|| hex(&seed[..16]), |(trace, _)| trace.clone());
-        Self { seed, trace, exchange: hex(&seed[16..24]), parent: parent.map(|(_, span)| span) }
-    }
-
-    fn call(&self, row: &Record) -> [u8; 32] {
-        hash(&[&hex(&self.seed), &row.int("call_id").unwrap_or(0).to_string()])
-    }
-}
-
-fn hash(parts: &[&str]) -> [u8; 32] {
-    let digest = digest::digest(&digest::SHA256, parts.join("\n").as_bytes());
-    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut out = Vec::with_capacity(bytes.len() * 2);
-    text::hex(bytes, &mut out);
-    String::from_utf8(out).expect("hex digits are ASCII")
-}
-
-/// Trace and span of a `traceparent` field (W3C Trace Context, 3.2).
-fn traceparent(value: &str) -> Option<(String, String)> {
-    let mut parts = value.split('-');
-    let (_version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
-    let valid = |id: &str, length| {
-        id.len() == length && id.bytes().all(|b| b.is_ascii_hexdigit()) && id.bytes().any(|b| b != b'0')
-    };
-    (valid(trace, 32) && valid(span, 16)).then(|| (trace.to_lowercase(), span.to_lowercase()))
-}
-
-/// One metric: a histogram for each set of attributes.
-struct Histograms {
-    name: &'static str,
-    unit: &'static str,
-    bounds: &'static [f64],
-    points: Vec<Point>,
-}
-
-struct Point {
-    attributes: Vec<Value>,
-    counts: Vec<u64>,
-    sum: f64,
-    start: i64,
-    end: i64,
-}
-
-impl Histograms {
-    fn new(name: &'static str, unit: &'static str, bounds: &'static [f64]) -> Self {
-        Self { name, unit, bounds, points: Vec::new() }
-    }
-
-    fn add(&mut self, attributes: Vec<Value>, row: &Record, value: Option<f64>) {
-        let (Some(value), Some(start)) = (value, row.int("started_at")) else { return };
-        let end = start + row.int("total_us").unwrap_or(0);
-        let index =
-            self.points.iter().position(|point| point.attributes == attributes).unwrap_or_else(|| {
-                let counts = vec![0; self.bounds.len() + 1];
-                self.points.push(Point { attributes, counts, sum: 0.0, start, end });
-                self.points.len() - 1
-            });
-        let point = &mut self.points[index];
-        point.counts[self.bounds.partition_point(|bound| *bound < value)] += 1;
-        point.sum += value;
-        (point.start, point.end) = (point.start.min(start), point.end.max(end));
-    }
-
-    fn done(self) -> Option<Value> {
-        let points: Vec<_> = self.points.iter().map(|point| point.json(self.bounds)).collect();
-        let histogram = json!({"aggregationTemporality": DELTA, "dataPoints": points});
-        (!points.is_empty()).then(|| json!({"name": self.name, "unit": self.unit, "histogram": histogram}))
-    }
-}
-
-impl Point {
-    fn json(&self, bounds: &[f64]) -> Value {
-        json!({
-            "attributes": self.attributes,
-            "startTimeUnixNano": format!("{}000", self.start),
-            "timeUnixNano": format!("{}000", self.end),
-            // As numbers, which every parser must take too: that of opentelemetry-proto, which collectors in Rust use, takes nothing else here.
-            "count": self.counts.iter().sum::<u64>(),
-            "sum": self.sum,
-            "bucketCounts": self.counts,
-            "explicitBounds": bounds,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guests_trace_goes_on() {
-        let parent = "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01";
-        let ids = traceparent(parent).expect("valid");
-        assert_eq!(ids, ("0af7651916cd43dd8448eb211c80319c".into(), "b7ad6b7169203331".into()));
-        for bad in ["", "00-0-1-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "x"] {
-            assert_eq!(traceparent(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn ids_follow_from_their_row() {
-        assert_eq!(hash(&["a", "1"]), hash(&["a", "1"]));
-        assert_ne!(hash(&["a", "1"]), hash(&["a", "2"]));
-        assert_eq!(hex(&[0, 255]), "00ff");
-    }
+fn known_int(key: &'static str, value: Option<i64>) -> Option<Attribute<'static>> {
+    value.map(|value| Attribute { key, value: Value::Int(value) })
 }
