@@ -18,8 +18,13 @@ const STEP: i64 = 20_000_000;
 
 /// Rows of many kinds, some of whose exchanges end long after their calls.
 fn send_rows(sink: &Sink, rows: u64) {
+    send_kinds(sink, 0..rows);
+}
+
+/// One request with a call of each kind.
+fn send_kinds(sink: &Sink, kinds: impl Iterator<Item = u64>) {
     let mut open = Vec::new();
-    for n in 0..rows {
+    for n in kinds {
         let event = request(sink, n);
         let call = CallEvent {
             exchange_id: event.exchange_id,
@@ -164,6 +169,80 @@ fn sums_say_what_all_rows_would() {
     send_rows(&ledger.sender(), 100);
     close(ledger);
     assert_eq!(compare(&place), (calls, requests), "a hundred rows are read as fast");
+}
+
+/// How many calls and requests have sums.
+fn summed(place: &Place) -> (i64, i64) {
+    let sum =
+        |what: &str, table: &str| place.number(&format!("SELECT coalesce(sum({what}), 0) FROM {table}"));
+    (sum("calls", "call_sums"), sum("requests", "request_sums"))
+}
+
+#[test]
+fn what_short_sessions_left_is_summed_by_the_next() {
+    let place = Place::new();
+    for _ in 0..10 {
+        let ledger = place.open();
+        send_kinds(&ledger.sender(), (1..=100).map(|n| n % 8));
+        close(ledger);
+    }
+    compare(&place);
+    let (calls, requests) = summed(&place);
+    assert!(calls >= 700 && requests >= 700, "each is too short for sums of its own: {calls} {requests}");
+}
+
+#[test]
+fn an_older_ledger_is_summed_bit_by_bit() {
+    let place = Place::new();
+    let ledger = place.open();
+    send_rows(&ledger.sender(), 20_000);
+    close(ledger);
+    place.look().execute_batch("DELETE FROM call_segments; DELETE FROM request_segments;").expect("deleted");
+    by_hand(&place, "DELETE FROM model_calls WHERE call_id = 5000");
+    let ledger = place.open();
+    send_rows(&ledger.sender(), 10);
+    let nearly = |rows| (19_700..=20_000).contains(&rows);
+    assert!(eventually(|| summed(&place).0 == 19_999 && nearly(summed(&place).1)), "{:?}", summed(&place));
+    compare(&place);
+    close(ledger);
+    let (calls, requests) = compare(&place);
+    assert!(calls == 3 && (2..=3).contains(&requests), "{calls} {requests}");
+}
+
+#[test]
+fn a_call_whose_exchange_goes_on_is_not_summed_without_its_host() {
+    let place = Place::new();
+    let ledger = place.open();
+    let sink = ledger.sender();
+    let exchange = request(&sink, 1);
+    let begun = |n| CallEvent {
+        exchange_id: exchange.exchange_id,
+        host: exchange.host.clone(),
+        client: Arc::clone(&exchange.client),
+        started_at: exchange.started_at,
+        call: call(n),
+    };
+    (0..300).for_each(|n| put(&sink, Event::Call(Box::new(begun(n)))));
+    all_written(&sink, 300);
+    // Another process comes between, so that they are in no segment of their own.
+    let other = place.open();
+    send_rows(&other.sender(), 10);
+    all_written(&other.sender(), 20);
+    send_rows(&sink, 10);
+    all_written(&sink, 320);
+    assert!(!eventually_soon(|| summed(&place).0 > 0), "{:?}", summed(&place));
+    put(&sink, Event::Net(Box::new(exchange)));
+    close(ledger);
+    close(other);
+    compare(&place);
+}
+
+/// The same as [`eventually`] for what should not become true.
+fn eventually_soon(what: impl Fn() -> bool) -> bool {
+    (0..150).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+        what()
+    })
 }
 
 #[test]

@@ -82,6 +82,7 @@ impl Ledger {
         let shared = Arc::new(Shared::new(&options, block));
         let (sender, queue) = crossbeam_channel::bounded(options.queue.max(1));
         let session_id = session.id.clone();
+        let segments = Segments::new(&session.id);
         let writer = Writer {
             queue,
             shared: Arc::clone(&shared),
@@ -93,8 +94,9 @@ impl Ledger {
             gather: Duration::from_micros(options.commit_every / 2),
             retention: options.retention,
             forget_at: writer::mono(),
+            sum_at: writer::mono(),
             unconfirmed: None,
-            segments: Segments::default(),
+            segments,
         };
         let thread = thread::Builder::new()
             .name("ledger".to_owned())

@@ -22,6 +22,7 @@ use super::schema;
 pub use super::sums::Totals;
 pub use filter::{Filter, Pattern, StatusRange};
 pub use record::Record;
+pub(super) use sums::{Addend, Sums};
 pub use sums::{Group, LearnRow, RequestRow, SessionTotals, UsageReport, UsageRow, UsageSum};
 
 /// What rows are asked for.

@@ -2,15 +2,22 @@
 //!
 //! A segment grows in memory from batches that are surely in the file, and is written with a later one. It is given up
 //! where its ids do not follow each other (another process wrote between), where something of it was forgotten or changed
-//! meanwhile, and where it would hardly be shorter than its rows. Then readers read the rows: it costs time, never truth.
+//! meanwhile, and where it would hardly be shorter than its rows. What is left is caught up with later, or read row by
+//! row: it costs time, never truth.
 
-use rusqlite::{Connection, Result, Transaction, TransactionBehavior, params};
+mod behind;
+mod store;
 
+use rusqlite::{Connection, Result, Transaction, TransactionBehavior};
+
+use self::behind::Behind;
 use super::database::trouble;
 use super::event::{CallEvent, Event, NetEvent};
 use super::redact::Redactor;
 use super::sums::{CallSum, Groups, Totals};
 use crate::model::usage::UsageState;
+
+pub(super) use store::{forget_commits, forget_exchanges};
 
 /// A segment is full with so many rows, or names.
 const ROWS: u64 = 8192;
@@ -34,12 +41,15 @@ pub(super) struct Written {
 /// The segments that are growing, and those that are to be written.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
+    /// Whose rows these are.
+    session: String,
     calls: Segment<CallSum>,
     requests: Segment<i64>,
     full_calls: Option<Segment<CallSum>>,
     full_requests: Option<Segment<i64>>,
     /// The day that was named last.
     day: (i64, String),
+    behind: Behind,
 }
 
 #[derive(Debug)]
@@ -86,16 +96,14 @@ impl<S: Default> Segment<S> {
     fn worthy(self) -> Option<Self> {
         (self.rows >= WORTH && self.rows >= ALIKE * self.groups.len() as u64).then_some(self)
     }
-
-    /// Whether all of it is still as it was written.
-    fn is_intact(&self, connection: &Connection) -> Result<bool> {
-        let sql = "SELECT NOT EXISTS (SELECT 1 FROM id_blocks WHERE touched >= ? AND first_id <= ?)";
-        let (lowest, highest) = self.exchanges;
-        connection.prepare_cached(sql)?.query_row((lowest as i64, highest as i64), |row| row.get(0))
-    }
 }
 
 impl Segments {
+    /// Those of a session.
+    pub(super) fn new(session: &str) -> Self {
+        Self { session: session.to_owned(), ..Self::default() }
+    }
+
     /// Adds a batch that is in the file.
     pub(super) fn add(&mut self, batch: &[Event], written: Written, redactor: &Redactor) {
         self.requests.follow(written.commit_id);
@@ -115,7 +123,7 @@ impl Segments {
     }
 
     fn request(&mut self, event: &NetEvent) {
-        let name = [event.host.as_deref(), Some(event.decision.as_str())];
+        let name = [Some(self.session.as_str()), event.host.as_deref(), Some(event.decision.as_str())];
         *self.requests.row(event.exchange_id, event.started_at, &name) += 1;
     }
 
@@ -128,6 +136,7 @@ impl Segments {
         let [model, model_requested] =
             [&call.model, &call.model_requested].map(|name| Some(redactor.name(name.as_deref()?)));
         let name = [
+            Some(self.session.as_str()),
             Some(self.day.1.as_str()),
             Some(call.provider),
             model.as_deref(),
@@ -142,16 +151,16 @@ impl Segments {
 
     /// Gives up what is not written yet: the file is another one, or ids have gaps.
     pub(super) fn give_up(&mut self) {
-        *self = Self::default();
+        *self = Self::new(&self.session);
     }
 
     /// Writes what is full, within the transaction that is open; rows never wait for that.
-    pub(super) fn store(&self, connection: &Connection, session: &str) -> Result<()> {
+    pub(super) fn store(&self, connection: &Connection) -> Result<()> {
         if self.full_calls.is_none() && self.full_requests.is_none() {
             return Ok(());
         }
         connection.execute_batch("SAVEPOINT segments")?;
-        let stored = self.store_each(connection, session);
+        let stored = self.store_each(connection);
         let undo = if stored.is_err() { "ROLLBACK TO segments; " } else { "" };
         connection.execute_batch(&[undo, "RELEASE segments"].concat())?;
         match stored {
@@ -163,17 +172,18 @@ impl Segments {
         }
     }
 
-    fn store_each(&self, connection: &Connection, session: &str) -> Result<()> {
+    fn store_each(&self, connection: &Connection) -> Result<()> {
         if let Some(segment) = &self.full_calls
             && segment.is_intact(connection)?
+            && store::has_no_calls_in(connection, segment)?
         {
-            store_calls(connection, session, segment)?;
+            store::calls(connection, segment)?;
         }
         if let Some(segment) = &self.full_requests
             && segment.is_intact(connection)?
-            && has_commits(connection, segment)?
+            && store::has_commits_but_no_requests_in(connection, segment)?
         {
-            store_requests(connection, session, segment)?;
+            store::requests(connection, segment)?;
         }
         Ok(())
     }
@@ -184,43 +194,14 @@ impl Segments {
     }
 
     /// No more rows will come: writes what there is.
-    pub(super) fn end(&mut self, connection: &Connection, session: &str) -> Result<()> {
+    pub(super) fn end(&mut self, connection: &Connection) -> Result<()> {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        self.store(&transaction, session)?;
+        self.store(&transaction)?;
         self.full_calls = std::mem::take(&mut self.calls).worthy();
         self.full_requests = std::mem::take(&mut self.requests).worthy();
-        self.store(&transaction, session)?;
+        self.store(&transaction)?;
         transaction.commit()
     }
-}
-
-/// Takes away the sums in which an exchange from `first` to `last` is. Triggers do so for those who change the file by hand;
-/// for what the writer forgets they would cost as much as the rows.
-pub(super) fn forget_exchanges(connection: &Connection, first: i64, last: i64) -> Result<()> {
-    let sql = "SELECT min(call_id), max(call_id) FROM model_calls WHERE exchange_id BETWEEN ? AND ?";
-    let calls: (Option<i64>, Option<i64>) =
-        connection.prepare_cached(sql)?.query_row((first, last), |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let exchanges = (Some(first), Some(last));
-    for (table, sums, key, low, high, (first, last)) in [
-        ("call_segments", "call_sums", "first_call", "first_call", "last_call", calls),
-        ("request_segments", "request_sums", "first_commit", "first_exchange", "last_exchange", exchanges),
-    ] {
-        let gone = format!("FROM {table} WHERE {low} <= ?2 AND {high} >= ?1");
-        let sql = format!("DELETE FROM {sums} WHERE {key} IN (SELECT {key} {gone})");
-        connection.prepare_cached(&sql)?.execute((first, last))?;
-        connection.prepare_cached(&format!("DELETE {gone}"))?.execute((first, last))?;
-    }
-    let sql = "UPDATE id_blocks SET touched = max(touched, ?2) WHERE first_id <= ?2 AND end_id > ?1";
-    connection.prepare_cached(sql)?.execute((first, last)).map(drop)
-}
-
-/// Takes away the sums of commits that are forgotten, which are always the first.
-pub(super) fn forget_commits(connection: &Connection) -> Result<()> {
-    let gone =
-        "FROM request_segments WHERE first_commit < (SELECT coalesce(min(commit_id), 9e18) FROM commits)";
-    let sql = format!("DELETE FROM request_sums WHERE first_commit IN (SELECT first_commit {gone})");
-    connection.prepare_cached(&sql)?.execute([])?;
-    connection.prepare_cached(&format!("DELETE {gone}"))?.execute([]).map(drop)
 }
 
 /// What a call adds; numbers as its row has them.
@@ -239,69 +220,4 @@ fn facts(event: &CallEvent) -> (Totals, Option<i64>) {
         ..Totals::default()
     };
     (totals, count(call.first_token_us))
-}
-
-fn store_calls(connection: &Connection, session: &str, segment: &Segment<CallSum>) -> Result<()> {
-    let (earliest, latest) = segment.times;
-    connection.prepare_cached("INSERT INTO call_segments VALUES (?, ?, ?, ?, ?)")?.execute((
-        segment.first,
-        segment.next - 1,
-        session,
-        earliest,
-        latest,
-    ))?;
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO call_sums VALUES (?, ?, CAST(? AS INTEGER), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
-    for (position, (name, sum)) in segment.groups.iter().enumerate() {
-        let CallSum { totals, cached, first_tokens } = sum;
-        statement.execute(params![
-            segment.first,
-            position as i64,
-            name[0],
-            name[1],
-            name[2],
-            name[3],
-            name[4],
-            name[5],
-            totals.calls,
-            totals.failed,
-            totals.partial,
-            totals.unpriced,
-            totals.input_tokens,
-            totals.cache_read_tokens,
-            totals.cache_write_tokens,
-            totals.output_tokens,
-            totals.reasoning_tokens,
-            totals.cost_pico_usd,
-            cached.0,
-            cached.1,
-            first_tokens.encode(),
-        ])?;
-    }
-    Ok(())
-}
-
-/// Whether the commits of a segment are all there.
-fn has_commits(connection: &Connection, segment: &Segment<i64>) -> Result<bool> {
-    let sql = "SELECT count(*) = ?2 - ?1 FROM commits WHERE commit_id >= ?1 AND commit_id < ?2";
-    connection.prepare_cached(sql)?.query_row((segment.first, segment.next), |row| row.get(0))
-}
-
-fn store_requests(connection: &Connection, session: &str, segment: &Segment<i64>) -> Result<()> {
-    let ((earliest, latest), (lowest, highest)) = (segment.times, segment.exchanges);
-    connection.prepare_cached("INSERT INTO request_segments VALUES (?, ?, ?, ?, ?, ?, ?)")?.execute((
-        segment.first,
-        segment.next - 1,
-        session,
-        earliest,
-        latest,
-        lowest as i64,
-        highest as i64,
-    ))?;
-    let mut statement = connection.prepare_cached("INSERT INTO request_sums VALUES (?, ?, ?, ?, ?)")?;
-    for (position, (name, requests)) in segment.groups.iter().enumerate() {
-        statement.execute((segment.first, position as i64, name[0], name[1], requests))?;
-    }
-    Ok(())
 }

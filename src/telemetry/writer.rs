@@ -37,6 +37,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// How long it waits before it tries again what failed.
 const RETRY: Duration = Duration::from_millis(50);
 
+/// How often rows without sums are summed, while there are such: this takes some milliseconds each time.
+const SUM: Duration = Duration::from_millis(200);
+
 /// How often old rows are looked for.
 const FORGET: Duration = Duration::from_secs(5);
 
@@ -55,6 +58,8 @@ pub(super) struct Writer {
     pub(super) retention: Retention,
     /// When old rows are looked for next.
     pub(super) forget_at: Instant,
+    /// When rows without sums are looked for next.
+    pub(super) sum_at: Instant,
     /// The last commit, until it is known that the file that it went to is still the ledger.
     pub(super) unconfirmed: Option<Commit>,
     pub(super) segments: Segments,
@@ -97,7 +102,7 @@ impl Writer {
 
     /// Waits for events and takes up to a batch of them. False when there will be no more.
     fn collect(&mut self, batch: &mut Vec<Event>) -> bool {
-        let idle = if self.is_closing() { Duration::ZERO } else { self.forget_at - mono() };
+        let idle = if self.is_closing() { Duration::ZERO } else { self.forget_at.min(self.sum_at) - mono() };
         match self.queue.recv_timeout(idle.min(IDLE)) {
             Ok(Message::Event(event)) => batch.push(event),
             Ok(Message::Close) => {}
@@ -195,7 +200,7 @@ impl Writer {
         {
             return Ok(0); // the file was away for a while, or was mended from its log
         }
-        self.segments.store(&transaction, &self.session.id)?;
+        self.segments.store(&transaction)?;
         let (bad, first_call) = {
             let mut rows = Rows::new(&transaction, &self.session.id, &mut self.scratch)?;
             (insert_all(&transaction, &mut rows, batch, carefully)?, rows.first_call())
@@ -245,6 +250,13 @@ impl Writer {
             let more = retention::forget(&database.connection, self.retention, wall());
             self.forget_at = mono() + if more { self.gather } else { FORGET };
         }
+        if mono() >= self.sum_at {
+            let more = self.segments.catch_up(&database.connection).unwrap_or_else(|error| {
+                log::debug!("summing older rows of the ledger: {error}");
+                false
+            });
+            self.sum_at = mono() + if more { SUM } else { FORGET };
+        }
         if self.shared.next_exchange.load(Relaxed) > self.block + BLOCK / 2 {
             self.renew_ids();
         }
@@ -271,7 +283,7 @@ impl Writer {
         }
         let Some(database) = &self.database else { return };
         let unused = shared.next_exchange.load(Relaxed).max(shared.next_connection.load(Relaxed));
-        let summed = self.segments.end(&database.connection, &self.session.id);
+        let summed = self.segments.end(&database.connection);
         let ended = database.end_session(&self.session.id, wall(), self.block, unused);
         if let Err(error) = summed.and(ended).and_then(|()| database.empty_log(RETRY)) {
             log::warn!("closing the ledger: {error}");

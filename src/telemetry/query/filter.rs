@@ -121,7 +121,7 @@ impl Filter {
     pub(super) fn over_sums(&self, sums: Sums) -> Option<(String, Vec<Value>)> {
         let mut condition = Condition::default();
         condition.pattern(self.host.as_ref(), &["s.host"]);
-        condition.session(self.session.as_deref(), "g.session_id");
+        condition.session(self.session.as_deref(), "s.session_id");
         let (calls, requests) = (
             self.model.is_some() || self.provider.is_some() || self.process.is_some(),
             self.decision.is_some(),

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Filter, Reader, Result};
 use crate::telemetry::sums::{CallSum, Totals};
 
-pub(super) use added::Sums;
+pub(in crate::telemetry) use added::{Addend, Sums};
 
 /// What usage is added up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ impl Group {
             Self::Day => {
                 [["date(c.started_at / 1000000, 'unixepoch')"], ["date(s.day * 86400, 'unixepoch')"]]
             }
-            Self::Session => [["c.session_id"], ["g.session_id"]],
+            Self::Session => [["c.session_id"], ["s.session_id"]],
         }
     }
 }
@@ -197,7 +197,7 @@ impl Reader {
     fn sessions_now(&self) -> Result<Vec<SessionTotals>> {
         let all = Filter::default();
         let mut calls = self.added::<CallSum, 1>(Group::Session.key(), &all)?;
-        let names = [["e.session_id", "e.decision"], ["g.session_id", "s.decision"]];
+        let names = [["e.session_id", "e.decision"], ["s.session_id", "s.decision"]];
         let mut requests = self.added::<i64, 2>(names, &all)?;
         let mut statement = self.connection.prepare_cached(
             "SELECT session_id, name, command, started_at, ended_at, version, policy_digest FROM sessions \

@@ -1,17 +1,17 @@
 -- Version 5: sums beside the rows, so that a question about usage reads one row for thousands of calls.
 --
--- A segment is a stretch of rows that were written one after another by one session, and its sums say what reading them
--- would. Not every row is in one: what is not is read by itself. Whatever deletes or changes a row, by hand too, takes
--- its segment away.
+-- A segment is a stretch of rows whose ids follow each other, and its sums say what reading them would. Not every row is
+-- in one: what is not is read by itself. Segments do not overlap. Whatever deletes or changes a row, by hand too, takes its
+-- segment away: the triggers are for those who write to the file by hand, the writer does without them.
 
 CREATE TABLE call_segments (           -- model_calls from first_call to last_call
-  first_call INTEGER PRIMARY KEY, last_call INTEGER NOT NULL, session_id TEXT NOT NULL,
+  first_call INTEGER PRIMARY KEY, last_call INTEGER NOT NULL,
   earliest   INTEGER NOT NULL, latest INTEGER NOT NULL     -- started_at of its rows
 ) STRICT;
 
 CREATE TABLE call_sums (               -- what adds up of a segment's calls that are alike in what is named here
   first_call INTEGER NOT NULL REFERENCES call_segments, position INTEGER NOT NULL,
-  day INTEGER NOT NULL,                -- since 1970-01-01, UTC
+  session_id TEXT NOT NULL, day INTEGER NOT NULL,    -- day since 1970-01-01, UTC
   provider TEXT NOT NULL, model TEXT, model_requested TEXT, host TEXT, process_name TEXT,
   calls INTEGER NOT NULL, failed INTEGER NOT NULL, partial INTEGER NOT NULL, unpriced INTEGER NOT NULL,
   input_tokens INTEGER, cache_read_tokens INTEGER, cache_write_tokens INTEGER, output_tokens INTEGER,
@@ -22,14 +22,14 @@ CREATE TABLE call_sums (               -- what adds up of a segment's calls that
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE request_segments (        -- the net_events of commits from first_commit to last_commit
-  first_commit   INTEGER PRIMARY KEY, last_commit INTEGER NOT NULL, session_id TEXT NOT NULL,
+  first_commit   INTEGER PRIMARY KEY, last_commit INTEGER NOT NULL,
   earliest       INTEGER NOT NULL, latest INTEGER NOT NULL,
   first_exchange INTEGER NOT NULL, last_exchange INTEGER NOT NULL  -- lowest and highest of their ids
 ) STRICT;
 
 CREATE TABLE request_sums (
   first_commit INTEGER NOT NULL REFERENCES request_segments, position INTEGER NOT NULL,
-  host TEXT, decision TEXT NOT NULL, requests INTEGER NOT NULL,
+  session_id TEXT NOT NULL, host TEXT, decision TEXT NOT NULL, requests INTEGER NOT NULL,
   PRIMARY KEY (first_commit, position)
 ) STRICT, WITHOUT ROWID;
 
@@ -82,6 +82,25 @@ CREATE TRIGGER net_event_changed AFTER UPDATE ON net_events BEGIN
   DELETE FROM request_segments WHERE first_exchange <= OLD.exchange_id AND last_exchange >= OLD.exchange_id;
   UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
     AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
+END;
+
+CREATE TRIGGER model_call_added AFTER INSERT ON model_calls BEGIN
+  DELETE FROM call_segments WHERE last_call >= NEW.call_id
+    AND first_call = (SELECT max(first_call) FROM call_segments WHERE first_call <= NEW.call_id);
+END;
+
+CREATE TRIGGER net_event_added AFTER INSERT ON net_events BEGIN
+  DELETE FROM request_segments WHERE first_exchange <= NEW.exchange_id AND last_exchange >= NEW.exchange_id;
+END;
+
+CREATE TRIGGER commit_added AFTER INSERT ON commits BEGIN
+  DELETE FROM request_segments WHERE last_commit >= NEW.commit_id
+    AND first_commit = (SELECT max(first_commit) FROM request_segments WHERE first_commit <= NEW.commit_id);
+END;
+
+CREATE TRIGGER commit_changed AFTER UPDATE ON commits BEGIN
+  DELETE FROM request_segments WHERE last_commit >= OLD.commit_id
+    AND first_commit = (SELECT max(first_commit) FROM request_segments WHERE first_commit <= OLD.commit_id);
 END;
 
 CREATE TRIGGER commit_deleted AFTER DELETE ON commits BEGIN

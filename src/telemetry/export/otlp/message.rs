@@ -61,6 +61,7 @@ struct Scope {
 
 /// A `Span`.
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are the protocol's")]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Span<'a> {
     trace_id: String,

@@ -10,7 +10,7 @@ use crate::telemetry::sums::{CallSum, Groups, Histogram, Totals};
 
 /// Of what there are sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::telemetry::query) enum Sums {
+pub(in crate::telemetry) enum Sums {
     /// `model_calls`, by `call_id`.
     Calls,
     /// `net_events`, by `commit_id`.
@@ -18,7 +18,7 @@ pub(in crate::telemetry::query) enum Sums {
 }
 
 /// What can be added up.
-pub(super) trait Addend: Default {
+pub(in crate::telemetry) trait Addend: Default {
     const SUMS: Sums;
     /// What is read of a row, and of sums.
     const COLUMNS: [&'static [&'static str]; 2];
