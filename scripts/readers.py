@@ -19,7 +19,9 @@ def fill(path, count):
     (first,) = ledger.execute("SELECT coalesce(max(end_id), 1) + 1 FROM id_blocks").fetchone()
     now = int(time.time() * 1e6) - 3_600_000_000
     ledger.execute("INSERT INTO sessions VALUES ('00000000-before', 'before', NULL, ?, ?, '0', '')", (now, now))
-    ledger.execute("INSERT INTO id_blocks (first_id, end_id, session_id) VALUES (?, ?, '00000000-before')", (first, first + count))
+    ledger.execute(
+        "INSERT INTO id_blocks (first_id, end_id, session_id) VALUES (?, ?, '00000000-before')", (first, first + count)
+    )
     rows = range(count)
     headers = '[["content-type","application/json"],["user-agent","tool/1"],["authorization","hmac:0123456789abcdef"]]'
     ledger.executemany(
@@ -39,7 +41,9 @@ def fill(path, count):
     for n in range(0, count, 1000):
         last = first + min(n + 999, count - 1)
         written = now + (n + 1000) * 30_000  # after the last of its rows began
-        ledger.execute("INSERT INTO commits (at, net_events) VALUES (?, ?)", (written, f"[[{first + n},{last}]]"))
+        ledger.execute(
+            "INSERT INTO commits (at, net_events, latest) VALUES (?, ?, ?)", (written, f"[[{first + n},{last}]]", written)
+        )
     ledger.commit()
 
 

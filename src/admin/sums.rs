@@ -14,9 +14,9 @@ use crate::telemetry::query::{Group, Position, Reader, Source};
 use crate::telemetry::text::printable_json;
 
 /// Sums may take one part in so many of the time.
-const SHARE: Micros = 50;
+const SHARE: Micros = 100;
 /// Sums that take no longer than this are computed whenever they are asked for and calls were written.
-const QUICK: Micros = 5_000;
+const QUICK: Micros = 1_000;
 /// How long an answer holds while no call is written: the host of one may become known later, and old ones are forgotten.
 const QUIET: Micros = 5 * SECOND;
 /// Different questions whose answers are kept.

@@ -191,7 +191,9 @@ impl Reader {
         each: &mut impl FnMut(&Record) -> bool,
     ) -> Result<Position> {
         let (condition, values) = filter.condition(source, self.version)?;
-        let after = self.before_newest(source, &condition, &values, range)?.unwrap_or(range.after);
+        let since = self.before_since(source, filter)?.map_or(range.after, |place| place.max(range.after));
+        let within = Range { after: since, ..range };
+        let after = self.before_newest(source, &condition, &values, within)?.unwrap_or(since);
         let limit = range.limit.map_or(-1, |limit| limit as i64);
         let sql = format!(
             "{} WHERE {} AND {condition} ORDER BY {} LIMIT ?3",
@@ -210,6 +212,18 @@ impl Reader {
             }
         }
         Ok(at)
+    }
+
+    /// The place before the first commit with a request that began when it is asked for, or later.
+    fn before_since(&self, source: Source, filter: &Filter) -> Result<Option<Position>> {
+        let Some(since) = filter.since.filter(|_| source == Source::Events && self.version >= schema::SUMS)
+        else {
+            return Ok(None);
+        };
+        // With its sign the id is not looked for in the order of ids, but by the index.
+        let sql = "SELECT min(+commit_id) FROM commits WHERE latest >= ?";
+        let first: Option<i64> = self.connection.prepare_cached(sql)?.query_row([since], |row| row.get(0))?;
+        Ok(Some(Position { major: first.unwrap_or(i64::MAX), minor: 0 }.before()))
     }
 
     /// The place before the newest rows; none where there are not so many.

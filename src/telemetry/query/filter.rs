@@ -204,8 +204,7 @@ impl Condition {
             self.add("k.at >= ?", [since.saturating_sub(CLOCK_STEP).into()]);
             return;
         }
-        let first = "k.commit_id >= coalesce((SELECT min(commit_id) FROM commits WHERE latest >= ?), 9e18)";
-        self.add(&format!("k.latest >= ? AND {first}"), [since.into()]);
+        self.add("k.latest >= ?", [since.into()]);
     }
 
     fn session(&mut self, session: Option<&str>, column: &str) {

@@ -104,7 +104,11 @@ impl Reader {
     /// The ids of rows that no sums tell of: those between segments, and those of segments that lie in the time asked
     /// for with a part of them.
     fn rest(&self, sums: Sums, filter: &Filter) -> Result<Vec<Ids>> {
-        let (mut rest, mut next) = (Vec::new(), i64::MIN);
+        let sql = sums.bounds();
+        let bounds: (Option<i64>, Option<i64>) =
+            self.connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let (Some(mut next), Some(end)) = bounds else { return Ok(Vec::new()) };
+        let mut rest = Vec::new();
         let (since, until) = times(filter);
         let values = [since, until].map(Value::Integer).into_iter();
         self.each(sums.told(), values, |row| {
@@ -115,7 +119,9 @@ impl Reader {
             next = last + 1;
             Ok(())
         })?;
-        rest.push((next, i64::MAX));
+        if next <= end {
+            rest.push((next, end));
+        }
         Ok(rest)
     }
 
@@ -139,6 +145,18 @@ impl Sums {
         match self {
             Self::Calls => Source::Calls,
             Self::Requests => Source::Events,
+        }
+    }
+
+    /// The first id and the last. Alone each is a look at the end of its table.
+    fn bounds(self) -> &'static str {
+        match self {
+            Self::Calls => {
+                "SELECT (SELECT min(call_id) FROM model_calls), (SELECT max(call_id) FROM model_calls)"
+            }
+            Self::Requests => {
+                "SELECT (SELECT min(commit_id) FROM commits), (SELECT max(commit_id) FROM commits)"
+            }
         }
     }
 
