@@ -23,6 +23,9 @@ pub(super) use store::{forget_commits, forget_exchanges};
 const ROWS: u64 = 8192;
 const NAMES: usize = 1024;
 
+/// Most bytes of names in memory: hosts and models are chosen by guests. A segment with more is given up.
+const NAME_BYTES: usize = 1 << 20;
+
 /// Fewer rows are read as fast as their sums.
 const WORTH: u64 = 256;
 /// So many rows have to have one name, in the mean.
@@ -63,12 +66,14 @@ struct Segment<S> {
     /// Lowest and highest exchange.
     exchanges: (u64, u64),
     groups: Groups<S>,
+    /// There were more names than are kept, so there are none now.
+    overflowed: bool,
 }
 
 impl<S> Default for Segment<S> {
     fn default() -> Self {
         let (times, exchanges) = ((i64::MAX, i64::MIN), (u64::MAX, 0));
-        Self { first: 0, next: 0, rows: 0, times, exchanges, groups: Groups::default() }
+        Self { first: 0, next: 0, rows: 0, times, exchanges, groups: Groups::default(), overflowed: false }
     }
 }
 
@@ -80,21 +85,29 @@ impl<S: Default> Segment<S> {
         }
     }
 
-    fn row(&mut self, exchange_id: u64, started_at: i64, name: &[Option<&str>]) -> &mut S {
+    /// Counts a row; gives the sums that it belongs to, where such are kept.
+    fn row(&mut self, exchange_id: u64, started_at: i64, name: &[Option<&str>]) -> Option<&mut S> {
         self.rows += 1;
+        if self.groups.size() > NAME_BYTES {
+            (self.overflowed, self.groups) = (true, Groups::default());
+        }
+        if self.overflowed {
+            return None;
+        }
         self.times = (self.times.0.min(started_at), self.times.1.max(started_at));
         self.exchanges = (self.exchanges.0.min(exchange_id), self.exchanges.1.max(exchange_id));
-        self.groups.of(name)
+        Some(self.groups.of(name))
     }
 
     /// What is full leaves, if it is worth its place.
     fn take_full(&mut self) -> Option<Self> {
-        let is_full = self.rows >= ROWS || self.groups.len() >= NAMES;
+        let is_full = self.rows >= ROWS || self.groups.len() >= NAMES || self.overflowed;
         if is_full { std::mem::take(self).worthy() } else { None }
     }
 
     fn worthy(self) -> Option<Self> {
-        (self.rows >= WORTH && self.rows >= ALIKE * self.groups.len() as u64).then_some(self)
+        let worth = self.rows >= WORTH && self.rows >= ALIKE * self.groups.len() as u64;
+        (worth && !self.overflowed).then_some(self)
     }
 }
 
@@ -124,7 +137,9 @@ impl Segments {
 
     fn request(&mut self, event: &NetEvent) {
         let name = [Some(self.session.as_str()), event.host.as_deref(), Some(event.decision.as_str())];
-        *self.requests.row(event.exchange_id, event.started_at, &name) += 1;
+        if let Some(requests) = self.requests.row(event.exchange_id, event.started_at, &name) {
+            *requests += 1;
+        }
     }
 
     fn call(&mut self, event: &CallEvent, redactor: &Redactor) {
@@ -144,8 +159,10 @@ impl Segments {
             event.host.as_deref(),
             event.client.process_name.as_deref(),
         ];
-        let (totals, first_token_us) = facts(event);
-        self.calls.row(event.exchange_id, event.started_at, &name).add(totals, first_token_us);
+        if let Some(sum) = self.calls.row(event.exchange_id, event.started_at, &name) {
+            let (totals, first_token_us) = facts(event);
+            sum.add(totals, first_token_us);
+        }
         self.calls.next += 1;
     }
 

@@ -95,6 +95,8 @@ pub(super) struct Groups<S> {
     last: usize,
     /// The name that is looked for.
     name: Vec<u8>,
+    /// Bytes of all names.
+    size: usize,
 }
 
 /// Bytes that UTF-8 has not: the end of a part, and a part that is unknown.
@@ -103,7 +105,7 @@ const UNKNOWN: u8 = 0xff;
 
 impl<S> Default for Groups<S> {
     fn default() -> Self {
-        Self { rows: Vec::new(), places: HashMap::new(), last: 0, name: Vec::new() }
+        Self { rows: Vec::new(), places: HashMap::new(), last: 0, name: Vec::new(), size: 0 }
     }
 }
 
@@ -122,6 +124,7 @@ impl<S: Default> Groups<S> {
             return *place;
         }
         let name: Box<[u8]> = self.name.as_slice().into();
+        self.size += name.len();
         self.rows.push((name.clone(), S::default()));
         self.places.insert(name, self.rows.len() - 1);
         self.rows.len() - 1
@@ -130,6 +133,11 @@ impl<S: Default> Groups<S> {
     /// How many names there are.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Bytes of all names.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     /// Every name with its sums, in the order in which names came.

@@ -122,7 +122,8 @@ impl<S: Addend> Segment<S> {
         for (column, part) in name.iter_mut().enumerate() {
             *part = row.get_ref(NAME + column)?.as_str_or_null()?;
         }
-        self.row(exchange_id as u64, row.get(2)?, &name).add_row(row, NAME + PARTS)
+        let sum = self.row(exchange_id as u64, row.get(2)?, &name);
+        sum.map_or(Ok(()), |sum| sum.add_row(row, NAME + PARTS))
     }
 }
 
