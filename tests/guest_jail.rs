@@ -100,7 +100,7 @@ fn nothing_of_ours_goes_to_standard_output_and_the_summary_counts() {
         let file = file.to_str().expect("a plain path");
         let output = stage.run(&["--json-summary", file, "--", "curl", "-sS", "https://ok.test/"]);
         assert_eq!(output.stdout, b"hello");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("1 requests, 0 denied"), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("1 request, 0 denied"), "{output:?}");
         let summary: serde_json::Value =
             serde_json::from_slice(&fs::read(file).expect("a summary")).expect("JSON");
         assert_eq!(summary["requests"], 1);
@@ -390,13 +390,13 @@ fn a_terminal_shows_requests_in_its_title_or_in_a_line_that_nothing_scrolls() {
     }
     let script = "curl -sS https://ok.test/page; sleep 1.5";
     for (how, shown, cleared) in [
-        ("title", "\x1b]2;tollgate: 1 requests, 0 denied", "\x1b]2;\x07"),
-        ("line", "\x1b[24;1H\x1b[2K\x1b[7mtollgate: 1 requests, 0 denied", "\x1b[r\x1b[24;1H\x1b[2K"),
+        ("title", "\x1b]2;tollgate: 1 request, 0 denied", "\x1b]2;\x07"),
+        ("line", "\x1b[24;1H\x1b[2K\x1b[7mtollgate: 1 request, 0 denied", "\x1b[r\x1b[24;1H\x1b[2K"),
     ] {
         let said = on_terminal(stage.command(&["--status", how, "--", "bash", "-c", script]));
         let (before, after) = said.split_once(shown).unwrap_or_else(|| panic!("{how}: {said:?}"));
         assert!(before.contains("hello") && after.contains(cleared), "{how}: {said:?}");
-        assert!(after.contains("tollgate: 1 requests"), "the summary stays: {said:?}");
+        assert!(after.contains("tollgate: 1 request"), "the summary stays: {said:?}");
         assert_eq!(before.contains("\x1b[1;23r"), how == "line", "the last row is kept out of what scrolls");
     }
     let said = on_terminal(stage.command(&["--status", "off", "--", "bash", "-c", script]));

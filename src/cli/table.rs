@@ -133,6 +133,11 @@ pub fn count(number: Option<i64>) -> Cow<'static, str> {
     Cow::Owned(out)
 }
 
+/// So many of what `noun` names one of: `1 request`, `1_200 requests`.
+pub fn counted(number: i64, noun: &str) -> String {
+    format!("{} {noun}{}", count(Some(number)), if number == 1 { "" } else { "s" })
+}
+
 /// A moment in UTC, as far as a line has room for it: `11-22 02:05:02`.
 pub fn time(micros: Option<i64>) -> Cow<'static, str> {
     micros.map_or(Cow::Borrowed("-"), |micros| Cow::Owned(utc(micros)[5..19].replace('T', " ")))
@@ -227,6 +232,7 @@ mod tests {
         assert_eq!(count(Some(-123_456)), "-123_456");
         assert_eq!(count(Some(12)), "12");
         assert_eq!(count(None), "-");
+        assert_eq!([0, 1, 1200].map(|n| counted(n, "row")), ["0 rows", "1 row", "1_200 rows"]);
         assert_eq!(usd(Some(12_345_600_000_000)), "$12.35");
         assert_eq!(usd(Some(12_340_000_000)), "$0.0123");
         assert_eq!(usd(Some(1_230_000)), "$0.000001");

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::status::{Show, Status};
 use crate::cli::Failure;
-use crate::cli::table::{count, usd};
+use crate::cli::table::{count, counted, usd};
 use crate::service::Service;
 use crate::telemetry::query::{Reader, SessionTotals};
 
@@ -61,12 +61,12 @@ impl Summary {
 fn line(totals: &SessionTotals) -> String {
     let sums = &totals.totals;
     format!(
-        "{} requests, {} denied, {} failed; {} model calls, {} tokens in, {} out, {}",
-        totals.requests,
+        "{}, {} denied, {} failed; {}, {} in, {} out, {}",
+        counted(totals.requests, "request"),
         totals.denied,
         totals.failed_requests,
-        sums.calls,
-        count(sums.input_tokens.or(Some(0))),
+        counted(sums.calls, "model call"),
+        counted(sums.input_tokens.unwrap_or(0), "token"),
         count(sums.output_tokens.or(Some(0))),
         usd(sums.cost_pico_usd),
     )
@@ -75,4 +75,35 @@ fn line(totals: &SessionTotals) -> String {
 #[expect(clippy::disallowed_methods, reason = "a person's clock, for a line that a person reads")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::query::Totals;
+
+    fn session(requests: i64, totals: Totals) -> SessionTotals {
+        SessionTotals {
+            session_id: String::new(),
+            name: None,
+            command: None,
+            started_at: 0,
+            ended_at: None,
+            version: String::new(),
+            policy_digest: String::new(),
+            requests,
+            denied: 0,
+            failed_requests: 0,
+            totals,
+        }
+    }
+
+    #[test]
+    fn one_of_a_kind_is_not_said_to_be_many() {
+        let sums = Totals { calls: 1, input_tokens: Some(1), output_tokens: Some(2), ..Totals::default() };
+        let one = "1 request, 0 denied, 0 failed; 1 model call, 1 token in, 2 out, -";
+        assert_eq!(line(&session(1, sums)), one);
+        let none = "0 requests, 0 denied, 0 failed; 0 model calls, 0 tokens in, 0 out, -";
+        assert_eq!(line(&session(0, Totals::default())), none);
+    }
 }
