@@ -88,6 +88,7 @@ fn p34_a_ledger_whose_directory_is_away_refuses_or_passes_and_comes_back() {
             fs::rename(&away, &state).expect("renamed");
         });
         assert_eq!(proxy.ledger().number("SELECT count(*) FROM dropped"), 0, "nothing was written twice");
+        assert!(!proxy.stderr().contains("in a new file"), "{}", proxy.stderr());
     }
 }
 
@@ -108,6 +109,8 @@ fn p34_a_deleted_and_a_damaged_ledger_are_made_again_without_a_refusal() {
             ledger.query_row("SELECT count(*) FROM net_events", [], |row| row.get(0)).ok()
         };
         eventually("the new file", || rows().filter(|rows| *rows >= 1));
+        let notice = format!("the ledger goes on in a new file: {}", db.display());
+        eventually("a notice", || proxy.stderr().contains(&notice).then_some(()));
         // What the log still holds mends the file; what it does not is set aside with it (see `ledger_faults`).
         fs::write(&db, vec![0x5a; 64 << 10]).expect("overwritten");
         assert_eq!(request(&proxy).status, 200);

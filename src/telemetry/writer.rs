@@ -229,7 +229,12 @@ impl Writer {
             log::debug!("opening the ledger again: {error}");
             Refusal::File(Trouble::Io)
         })?;
+        let sql = "SELECT count(*) FROM sessions WHERE session_id = ?";
+        let known: bool = database.connection.query_row(sql, [&self.session.id], |row| row.get(0))?;
         database.reserve_again(&self.session, self.block)?;
+        if !known {
+            log::warn!("the ledger goes on in a new file: {}", self.settings.path.display());
+        }
         self.database = Some(database);
         self.segments.give_up();
         Ok(())
