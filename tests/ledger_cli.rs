@@ -276,6 +276,14 @@ fn what_cannot_be_done_is_said_with_the_right_code() {
         .output()
         .expect("started");
     assert!(String::from_utf8_lossy(&output.stderr).contains("Not a directory"), "the reason is said");
+    for (path, what) in
+        [(empty.path(), "is a directory"), (&file, "is empty, so it is no ledger of tollgate")]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_tollgate")).args(["log", "--db"]).arg(path).output();
+        let output = output.expect("started");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && stderr.contains(what), "{stderr}");
+    }
     fs::remove_file(&file).expect("removed");
     assert_eq!(fs::read_dir(empty.path()).expect("listed").count(), 0, "reading makes nothing");
 }

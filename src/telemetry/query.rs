@@ -15,7 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, params_from_iter};
 
 use super::schema;
 
@@ -98,6 +98,12 @@ pub struct Range {
 pub enum QueryError {
     /// There is no file.
     Missing,
+    /// The path leads to a directory.
+    Directory,
+    /// The file holds nothing, or nothing yet: a proxy that starts makes it so.
+    Empty,
+    /// The file is something else.
+    Foreign,
     /// A newer Tollgate wrote it; the number is its schema version.
     Newer(i64),
     /// This source has no such column to filter by.
@@ -110,6 +116,9 @@ impl fmt::Display for QueryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("there is no ledger here"),
+            Self::Directory => f.write_str("it is a directory, not a ledger"),
+            Self::Empty => f.write_str("it is empty, so it is no ledger of tollgate"),
+            Self::Foreign => f.write_str("it is no ledger of tollgate"),
             Self::Newer(version) => write!(f, "schema version {version} was written by a newer tollgate"),
             Self::NoSuchFilter(name) => write!(f, "these rows have no {name} to filter by"),
             Self::Database(error) => error.fmt(f),
@@ -121,7 +130,10 @@ impl std::error::Error for QueryError {}
 
 impl From<rusqlite::Error> for QueryError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Database(error)
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => Self::Foreign,
+            _ => Self::Database(error),
+        }
     }
 }
 
@@ -146,17 +158,20 @@ pub fn keep_temporary_files(directory: &Path) -> Result<()> {
 impl Reader {
     /// Opens the file, read-only.
     pub fn open(path: &Path) -> Result<Self> {
-        if !path.exists() {
-            return Err(QueryError::Missing);
+        match path.metadata() {
+            Err(_) => return Err(QueryError::Missing),
+            Ok(found) if found.is_dir() => return Err(QueryError::Directory),
+            Ok(_) => {}
         }
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cache_size = -8192;")?;
-        match schema::version(&connection)? {
-            0 => Err(QueryError::Missing),
-            version if version > schema::VERSION => Err(QueryError::Newer(version)),
-            version => Ok(Self { connection, version }),
+        let version = version(&connection)?;
+        if version > schema::VERSION {
+            Err(QueryError::Newer(version))
+        } else {
+            Ok(Self { connection, version })
         }
     }
 
@@ -309,6 +324,16 @@ impl Reader {
             target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))
         };
         copy().map_err(std::io::Error::other)
+    }
+}
+
+/// The version of a ledger's schema; other files are told by their tables.
+fn version(connection: &Connection) -> Result<i64> {
+    let sql = "SELECT count(*) = 0, count(*) FILTER (WHERE name = 'net_events') = 1 FROM sqlite_schema";
+    match connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))? {
+        (true, _) => Err(QueryError::Empty),
+        (false, true) => Ok(schema::version(connection)?),
+        (false, false) => Err(QueryError::Foreign),
     }
 }
 

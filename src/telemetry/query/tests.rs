@@ -294,9 +294,20 @@ fn moments_are_durations_before_now_or_dates() {
 }
 
 #[test]
-fn a_missing_ledger_is_said_to_be_missing() {
+fn what_is_no_ledger_is_said_to_be_what_it_is() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    assert!(matches!(Reader::open(&dir.path().join("none.db")), Err(QueryError::Missing)));
+    let file = dir.path().join("file.db");
+    let found = |path: &Path| Reader::open(path).expect_err("no ledger");
+    assert!(matches!(found(&file), QueryError::Missing));
+    assert!(matches!(found(dir.path()), QueryError::Directory));
+    std::fs::write(&file, "").expect("written");
+    assert!(matches!(found(&file), QueryError::Empty));
+    let other = Connection::open(&file).expect("a database");
+    other.execute_batch("PRAGMA user_version = 1; CREATE TABLE notes (text)").expect("written");
+    assert!(matches!(found(&file), QueryError::Foreign));
+    drop(other);
+    std::fs::write(&file, "# Notes\nThis file is text, and longer than a page's head.").expect("written");
+    assert!(matches!(found(&file), QueryError::Foreign));
 }
 
 #[test]
