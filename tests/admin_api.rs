@@ -114,6 +114,7 @@ fn malformed_and_unknown_requests_are_refused() {
         ("GET", "/v1/events?since=yesterday", 400),
         ("GET", "/v1/events?after=x", 400),
         ("GET", "/v1/events?session=", 400),
+        ("GET", "/v1/events?status=500-400", 400),
         ("GET", "/v1/events?host=%+f", 400),
         ("GET", "/v1/usage?group_by=colour", 400),
         ("GET", "/healthz?x=1", 400),

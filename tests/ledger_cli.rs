@@ -242,7 +242,7 @@ fn lesson_43_backup_copies_a_ledger_that_is_being_written() {
 #[test]
 fn what_cannot_be_done_is_said_with_the_right_code() {
     let bench = Bench::new();
-    let cases: [(&[&str], i32, &str); 9] = [
+    let cases: [(&[&str], i32, &str); 12] = [
         (&["log", "calls", "--bodies"], 2, "events"),
         (&["log", "backup", "copy.db", "--host", "x"], 2, "whole"),
         (&["log", "backup", "copy.db", "--json"], 2, "whole"),
@@ -251,6 +251,9 @@ fn what_cannot_be_done_is_said_with_the_right_code() {
         (&["log", "backup"], 2, "file"),
         (&["log", "events", "x"], 2, "FILE"),
         (&["log", "--status", "many"], 2, "404"),
+        (&["log", "--status", "500-400"], 2, "the lower one first"),
+        (&["usage", "--session", ""], 2, "a name or an id"),
+        (&["policy", "learn", "--session", ""], 2, "a name or an id"),
         (&["usage", "--by", "moon"], 2, "moon"),
     ];
     for (words, code, hint) in cases {

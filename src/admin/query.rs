@@ -42,9 +42,9 @@ impl Params {
     }
 
     /// Takes a parameter that has a form.
-    pub(super) fn parse<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, Response> {
+    pub(super) fn parse<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<Option<T>, Response> {
         let Some(text) = self.take(name) else { return Ok(None) };
-        let unclear = |_| Response::problem(400, &format!("{name}={text:?} cannot be understood"));
+        let unclear = |why| Response::problem(400, &format!("{name}={text:?} cannot be understood: {why}"));
         text.parse().map(Some).map_err(unclear)
     }
 

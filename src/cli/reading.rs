@@ -86,7 +86,7 @@ pub struct Filters {
     #[arg(long, value_name = "WHEN")]
     until: Option<String>,
     /// Only this session: its name, its id or the start of its id.
-    #[arg(long, value_name = "SESSION")]
+    #[arg(long, value_name = "SESSION", value_parser = session)]
     session: Option<String>,
 }
 
@@ -112,6 +112,11 @@ impl Filters {
             session: self.session.clone(),
         })
     }
+}
+
+/// A session as it is typed. An empty one would be the start of every session's id.
+pub fn session(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Err("a session has a name or an id") } else { Ok(text.to_owned()) }
 }
 
 fn moment(reader: &Reader, option: &str, text: Option<&str>) -> Result<Option<i64>, Failure> {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{Failure, print};
-use crate::cli::reading::{Where, unreadable};
+use crate::cli::reading::{Where, session, unreadable};
 use crate::config::learn::{Seen, SeenRequest, learn};
 use crate::telemetry::query::{LearnRow, Reader};
 
@@ -31,7 +31,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
     /// Only this session, by its id
-    #[arg(long, value_name = "SESSION")]
+    #[arg(long, value_name = "SESSION", value_parser = session)]
     session: Option<String>,
     #[command(flatten)]
     ledger: Where,

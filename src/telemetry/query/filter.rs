@@ -67,8 +67,9 @@ impl FromStr for StatusRange {
             return Ok(Self { first: class * 100, last: class * 100 + 99 });
         }
         let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let number = |text: &str| text.parse().map_err(|_| "a status is 404, 4xx or 400-499".to_owned());
-        Ok(Self { first: number(first)?, last: number(last)? })
+        let range = first.parse().ok().zip(last.parse().ok()).filter(|(first, last)| first <= last);
+        let (first, last) = range.ok_or("a status is 404, 4xx or 400-499, the lower one first")?;
+        Ok(Self { first, last })
     }
 }
 
