@@ -4,7 +4,11 @@ mod ledger_support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Output, Stdio};
+use std::iter;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
 
 use ledger_support::{Place, close, eventually, net, send};
 use tollgate::model::usage::{Call, Usage, UsageState};
@@ -52,6 +56,11 @@ impl Bench {
         command
     }
 
+    fn follow(&self, words: &[&str]) -> Follower {
+        let mut command = self.command(&["log", "--follow"]);
+        Follower::start(command.args(words))
+    }
+
     fn run(&self, words: &[&str]) -> Output {
         self.command(words).output().expect("started")
     }
@@ -64,6 +73,39 @@ impl Bench {
 
     fn json(&self, words: &[&str]) -> serde_json::Value {
         serde_json::from_str(&self.stdout(words)).expect("one JSON document")
+    }
+}
+
+/// A `log --follow`; ended with the test.
+struct Follower {
+    child: Child,
+    said: Receiver<String>,
+}
+
+impl Follower {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("started");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let (line, said) = channel();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|text| line.send(text)));
+        Self { child, said }
+    }
+
+    /// The next line, if it comes soon.
+    fn line(&self) -> Option<String> {
+        self.said.recv_timeout(Duration::from_secs(10)).ok()
+    }
+
+    /// The exchange in the next line.
+    fn id(&self) -> Option<u64> {
+        serde_json::from_str::<serde_json::Value>(&self.line()?).ok()?["exchange_id"].as_u64()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -102,21 +144,10 @@ fn p36_the_table_never_passes_control_bytes_on() {
 #[test]
 fn log_follows_while_the_proxy_writes() {
     let bench = Bench::new();
-    let mut child = bench
-        .command(&["log", "--follow", "--json", "--decision", "allowed"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("started");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-    let mut id = || -> Option<u64> {
-        let line = lines.next()?.ok()?;
-        serde_json::from_str::<serde_json::Value>(&line).ok()?["exchange_id"].as_u64()
-    };
-    let first = id();
+    let follower = bench.follow(&["--json", "--decision", "allowed"]);
+    let first = follower.id();
     let sent: Vec<_> = (0..3).map(|_| send(&bench.sink)).collect();
-    let followed: Vec<_> = (0..3).filter_map(|_| id()).collect();
-    child.kill().expect("killed");
-    child.wait().expect("ended");
+    let followed: Vec<_> = iter::from_fn(|| follower.id()).take(3).collect();
     assert!(first.is_some());
     assert_eq!(followed, sent);
     close(bench.ledger);
@@ -142,15 +173,9 @@ fn following_ends_when_nobody_reads_any_more() {
 #[test]
 fn a_ledger_that_takes_the_place_of_another_is_followed_from_its_start() {
     let (bench, other) = (Bench::new(), Bench::new());
-    let mut child = bench
-        .command(&["log", "--follow", "--json", "-n", "0"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("started");
-    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let follower = bench.follow(&["--json", "-n", "0"]);
     let id = send(&bench.sink);
-    let first = lines.next().expect("a row").expect("text");
-    assert!(first.contains(&format!("\"exchange_id\":{id},")), "{first}");
+    assert_eq!(follower.id(), Some(id));
     for _ in 0..4 {
         let written = other.sink.written();
         send(&other.sink);
@@ -162,10 +187,8 @@ fn a_ledger_that_takes_the_place_of_another_is_followed_from_its_start() {
         let _ = fs::remove_file(bench.place.dir.path().join(format!("ledger.db{end}")));
     }
     fs::rename(other.place.db(), bench.place.db()).expect("replaced");
-    let rows: Vec<_> = (0..6).filter_map(|_| lines.next()?.ok()).collect();
-    child.kill().expect("killed");
-    child.wait().expect("ended");
-    assert!(rows[0].contains("\"exchange_id\":1,"), "{}", rows[0]);
+    let ids: Vec<_> = iter::from_fn(|| follower.id()).take(6).collect();
+    assert_eq!((ids.len(), ids.first()), (6, Some(&1)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod ledger_support;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -160,6 +160,20 @@ fn jsonl_goes_on_where_its_cursor_stopped() {
     close(ledger);
 }
 
+/// The next connection, which comes soon, as does what is sent on it.
+fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).expect("set");
+    let mut stream = None;
+    eventually(|| {
+        stream = listener.accept().ok();
+        stream.is_some()
+    });
+    let (stream, _) = stream.expect("nobody came");
+    stream.set_nonblocking(false).expect("set");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+    stream
+}
+
 /// Answers one request with a status; what was posted where.
 fn answer(listener: &TcpListener, status: u16) -> (String, Value) {
     respond(listener, &format!("HTTP/1.1 {status} x\r\nContent-Length: 2\r\n\r\n{{}}"))
@@ -167,7 +181,7 @@ fn answer(listener: &TcpListener, status: u16) -> (String, Value) {
 
 /// Answers one request with these bytes; what was posted where.
 fn respond(listener: &TcpListener, bytes: &str) -> (String, Value) {
-    let (mut stream, _) = listener.accept().expect("accepted");
+    let mut stream = accept(listener);
     let mut reader = BufReader::new(&stream);
     let (mut path, mut length) = (String::new(), 0);
     for line in reader.by_ref().lines() {
@@ -198,7 +212,7 @@ fn collector(
     std::thread::spawn(move || {
         let mut asked = Vec::new();
         while asked.len() < ends {
-            let (mut stream, _) = listener.accept().expect("accepted");
+            let mut stream = accept(&listener);
             let mut bytes = Vec::new();
             let mut piece = [0; 4096];
             let whole = |bytes: &[u8]| {
@@ -323,7 +337,7 @@ fn p35_a_collector_that_hangs_does_not_hold_up_the_end() {
     let live = Exporter::new(&place.db(), "live", endpoint, None, Names::Released)
         .spawn(Duration::from_millis(20))
         .expect("started");
-    let _hangs = listener.accept().expect("accepted");
+    let _hangs = accept(&listener);
     let begin = now();
     live.stop();
     assert!(now() - begin < Duration::from_secs(5));
