@@ -310,6 +310,68 @@ fn what_a_collector_leaves_out_is_said() {
     close(ledger);
 }
 
+/// A collector that takes everything, and that each time brings a new row into the ledger.
+fn busy(listener: TcpListener, ends: usize, sink: Sink) -> JoinHandle<Vec<(String, usize)>> {
+    collector(listener, ends, move |_, _| {
+        let rows = sink.written();
+        send(&sink);
+        assert!(eventually(|| sink.written() > rows));
+        status(200)
+    })
+}
+
+#[test]
+fn an_export_ends_with_what_was_there_although_more_comes_with_each_request() {
+    let (place, ledger, sink) = filled();
+    let (listener, url) = bound();
+    let asked = busy(listener, 2, sink);
+    let output = export(&place, &["otlp", "--endpoint", &url]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "sent 2 rows\n");
+    let asked = asked.join().expect("ended");
+    assert_eq!(asked, [("/v1/traces".to_owned(), 2), ("/v1/metrics".to_owned(), 0)]);
+    assert_eq!(place.number("SELECT count(*) FROM net_events"), 3);
+    close(ledger);
+}
+
+#[test]
+fn a_live_export_hears_of_its_end_although_more_comes_with_each_request() {
+    let (place, ledger, sink) = filled();
+    let (listener, url) = bound();
+    let _goes_on = busy(listener, usize::MAX, sink);
+    let endpoint = Endpoint::parse(&url).expect("a URL");
+    let live = Exporter::new(&place.db(), "live", endpoint, None, Names::Released)
+        .spawn(Duration::from_millis(20))
+        .expect("started");
+    assert!(eventually(|| place.number("SELECT count(*) FROM net_events") > 4));
+    let begin = now();
+    live.stop();
+    assert!(now() - begin < Duration::from_millis(1900), "it was given up, not ended");
+    close(ledger);
+}
+
+#[test]
+fn a_cursor_is_kept_for_all_sources_or_none_and_a_ledger_that_cannot_keep_it_is_named() {
+    let (place, ledger, _sink) = filled();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON cursors WHEN new.source = 'model_calls' \
+                  BEGIN SELECT RAISE(ABORT, 'not here'); END";
+    place.look().execute_batch(refuse).expect("made");
+    let (listener, url) = bound();
+    let asked = collector(listener, 1, |_, _| status(200));
+    let path = place.db().display().to_string();
+    for words in [&["otlp", "--endpoint", &url][..], &["jsonl", "--cursor", "nightly"]] {
+        let output = export(&place, words);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let said = [path.as_str(), "not here", "tollgate log backup"].map(|word| stderr.contains(word));
+        assert_eq!(said, [true; 3], "{stderr}");
+    }
+    assert_eq!(asked.join().expect("ended").len(), 1);
+    let kept = "SELECT count(*) FROM cursors WHERE name = 'otlp'";
+    assert_eq!(place.number(kept), 0, "requests are not passed over without their calls");
+    close(ledger);
+}
+
 #[test]
 fn a_collector_that_wants_rest_gets_it() {
     let (place, ledger, _sink) = filled();

@@ -125,7 +125,8 @@ impl Follow {
 
     /// Reads rows before any is written, so that a peer that is slow to take them holds no snapshot of the ledger.
     fn batch(&self, reader: &Reader, after: Position) -> io::Result<Batch> {
-        let range = Range { after, newest: self.wanted.newest, limit: None, bodies: self.wanted.bodies };
+        let Wanted { newest, bodies, .. } = self.wanted;
+        let range = Range { after, newest, bodies, ..Range::default() };
         let mut batch = Batch { text: String::new(), at: after, whole: true };
         let at = reader.rows(self.wanted.source, &self.wanted.filter, range, |record| {
             batch.text.extend(["event: row\ndata: ", &record.to_json(), "\n\n"]);

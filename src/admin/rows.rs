@@ -70,7 +70,7 @@ fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
         Some(after) => after.within(reader.end(wanted.source).map_err(|error| unreadable(&error))?),
         None => Position::default(),
     };
-    let range = Range { after, newest: wanted.newest, limit, bodies: wanted.bodies };
+    let range = Range { after, newest: wanted.newest, limit, bodies: wanted.bodies, ..Range::default() };
     let each = |record: &crate::telemetry::query::Record| {
         if body.len() > empty {
             body.push(',');

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::Failure;
 use super::reading::{Filters, Where, line, said, unreadable};
+use super::table::counted;
 use crate::config::{Upstream, units};
 use crate::service;
 use crate::telemetry::export::otlp::Names;
-use crate::telemetry::export::{Endpoint, har, save};
+use crate::telemetry::export::{Cursors, Endpoint, har};
 use crate::telemetry::query::{Filter, Position, Range, Reader, Source};
 use crate::telemetry::text::printable_json;
 
@@ -19,7 +20,7 @@ use crate::telemetry::text::printable_json;
 Examples:
   tollgate export har --host api.example.com > requests.har
   tollgate export jsonl --cursor nightly >> archive.jsonl     only what is new since the last time
-  tollgate export otlp --endpoint http://127.0.0.1:4318       everything that was not sent yet, then ends
+  tollgate export otlp --endpoint http://127.0.0.1:4318       what is there and was not sent yet, then ends
   tollgate export otlp --endpoint http://127.0.0.1:4318 --follow 5s
 
 jsonl: one object a line, {\"table\": \"net_events\", …the columns…}, for net_events, model_calls (with tools),
@@ -139,7 +140,9 @@ fn rows(
 
 fn remember(args: &Args, source: Source, at: Position) -> Result<(), Failure> {
     let Some(name) = &args.cursor else { return Ok(()) };
-    save(&args.place.path()?, name, source, at).map_err(|error| Failure::failed(error.to_string()))
+    let saved =
+        Cursors::open(&args.place.path()?).and_then(|mut cursors| cursors.save(name, &[(source, at)]));
+    saved.map_err(|error| Failure::failed(error.to_string()))
 }
 
 fn otlp(args: &Args) -> Result<(), Failure> {
@@ -162,13 +165,10 @@ fn otlp(args: &Args) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(error.to_string()))?;
     let mut sent = [0, 0];
     loop {
-        match (exporter.send(), every) {
-            (Ok([0, 0]), None) => break,
-            (Ok([0, 0]), Some(every)) => thread::sleep(every),
-            (Ok([spans, metrics]), _) => sent = [sent[0] + spans, sent[1] + metrics],
-            (Err(error), None) => {
-                return Err(Failure::failed(format!("after {} rows: {error}", sent[0].max(sent[1]))));
-            }
+        match (exporter.send_all(&mut sent), every) {
+            (Ok(()), None) => break,
+            (Ok(()), Some(every)) => thread::sleep(every),
+            (Err(error), None) => return Err(Failure::failed(format!("after {}: {error}", rows_of(sent)))),
             (Err(error), Some(every)) => {
                 let wait = error.retry_after().unwrap_or(every).max(every);
                 eprintln!("tollgate: {error}; trying again in {wait:?}");
@@ -176,8 +176,12 @@ fn otlp(args: &Args) -> Result<(), Failure> {
             }
         }
     }
-    eprintln!("sent {} rows", sent[0].max(sent[1]));
+    eprintln!("sent {}", rows_of(sent));
     Ok(())
+}
+
+fn rows_of([spans, metrics]: [usize; 2]) -> String {
+    counted(spans.max(metrics) as i64, "row")
 }
 
 fn with_headers(url: &str, headers: &[String]) -> Result<Endpoint, Failure> {

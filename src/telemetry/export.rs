@@ -1,6 +1,7 @@
 //! Takes rows out of a ledger in other people's formats, from a cursor, so that an absent collector loses nothing.
 
 mod answer;
+mod cursors;
 pub mod har;
 pub mod otlp;
 mod post;
@@ -14,13 +15,13 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use rusqlite::{Connection, OpenFlags};
 use rustls::ClientConfig;
 
 use self::otlp::Names;
-use super::query::{Filter, Position, QueryError, Range, Reader, Record, Source};
+use super::query::{self, Filter, Position, QueryError, Range, Reader, Record, Source};
 
 pub use answer::Answer;
+pub use cursors::Cursors;
 pub use post::Endpoint;
 
 /// Most rows of one source in one request to a collector.
@@ -32,8 +33,10 @@ const LAST: Duration = Duration::from_secs(2);
 /// Why an export did not go on.
 #[derive(Debug)]
 pub enum ExportError {
-    /// The ledger cannot be read, or the cursor not be kept in it.
+    /// The ledger cannot be read.
     Ledger(QueryError),
+    /// How far the export came cannot be kept in the ledger.
+    Cursor(PathBuf, rusqlite::Error),
     /// The collector cannot be reached, or breaks off.
     Io(std::io::Error),
     /// The collector refused.
@@ -45,7 +48,7 @@ impl ExportError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Refused(answer) => answer.retry_after,
-            Self::Ledger(_) | Self::Io(_) => None,
+            Self::Ledger(_) | Self::Cursor(..) | Self::Io(_) => None,
         }
     }
 
@@ -54,7 +57,7 @@ impl ExportError {
     fn is_away(&self) -> bool {
         match self {
             Self::Refused(answer) => matches!(answer.status, 429 | 502..=504),
-            Self::Ledger(_) | Self::Io(_) => true,
+            Self::Ledger(_) | Self::Cursor(..) | Self::Io(_) => true,
         }
     }
 }
@@ -63,6 +66,12 @@ impl fmt::Display for ExportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ledger(error) => error.fmt(f),
+            Self::Cursor(path, error) => write!(
+                f,
+                "how far the export came cannot be kept in {}: {error}; export as the file's owner, or from a copy that \
+                 can be written (`tollgate log backup`)",
+                path.display()
+            ),
             Self::Io(error) => write!(f, "the collector: {error}"),
             Self::Refused(Answer { status, message, .. }) if message.is_empty() => {
                 write!(f, "the collector answered {status}")
@@ -79,12 +88,6 @@ impl std::error::Error for ExportError {}
 impl From<QueryError> for ExportError {
     fn from(error: QueryError) -> Self {
         Self::Ledger(error)
-    }
-}
-
-impl From<rusqlite::Error> for ExportError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Ledger(error.into())
     }
 }
 
@@ -115,6 +118,15 @@ enum Signal {
     Metrics,
 }
 
+/// One round: the ledger as it is opened for it, so that rows and cursors are of one file although another may take its
+/// place meanwhile, and where it ended then.
+struct Round<'e> {
+    exporter: &'e Exporter,
+    reader: Reader,
+    cursors: Cursors,
+    end: [Position; 2],
+}
+
 /// Rows that follow one another, of each of [`SOURCES`].
 struct Batch {
     from: [Position; 2],
@@ -140,44 +152,18 @@ impl Exporter {
         Self { path: path.to_owned(), cursor: cursor.to_owned(), endpoint, tls, names, batch }
     }
 
-    /// Sends one batch of what is new; of how many rows the spans and the metrics went. Nothing is remembered of a
-    /// batch that failed.
-    pub fn send(&self) -> Result<[usize; 2], ExportError> {
-        let reader = Reader::open(&self.path)?;
-        let batch = self.read(&reader, self.position(&reader, Signal::Spans)?)?;
-        let at = self.position(&reader, Signal::Metrics)?;
-        let behind = if at == batch.from { None } else { Some(self.read(&reader, at)?) };
-        let spans = match self.deliver(Signal::Spans, &batch) {
-            Err(error) if error.is_away() => return Err(error),
-            spans => spans,
-        };
-        let metrics = self.deliver(Signal::Metrics, behind.as_ref().unwrap_or(&batch));
-        Ok([spans?, metrics?])
-    }
-
-    fn deliver(&self, signal: Signal, batch: &Batch) -> Result<usize, ExportError> {
-        let [events, calls] = &batch.rows;
-        let rows = events.len() + calls.len();
-        if rows == 0 {
-            return Ok(0);
-        }
-        let document = match signal {
-            Signal::Spans => otlp::traces(events, calls, self.names),
-            Signal::Metrics => otlp::metrics(events, calls),
-        };
-        match self.endpoint.post(self.tls.as_ref(), signal.path(), &document) {
-            Ok(words) if words.is_empty() => {}
-            Ok(words) => log::warn!("the collector took {} in part: {words}", signal.path()),
-            Err(ExportError::Refused(Answer { status: TOO_LARGE, .. })) if self.batch.get() > 1 => {
-                self.batch.set(self.batch.get() / 2);
-                return self.deliver(signal, &self.read(&Reader::open(&self.path)?, batch.from)?);
+    /// Sends what is in the ledger now and was not sent yet; what comes meanwhile is left for the next time, so that this
+    /// ends however fast it comes. Counts the rows whose spans and whose metrics went. Nothing is remembered of a batch
+    /// that failed.
+    pub fn send_all(&self, sent: &mut [usize; 2]) -> Result<(), ExportError> {
+        let mut round = Round::begin(self)?;
+        loop {
+            let [spans, metrics] = round.send()?;
+            if [spans, metrics] == [0, 0] {
+                return Ok(());
             }
-            Err(error) => return Err(error),
+            *sent = [sent[0] + spans, sent[1] + metrics];
         }
-        for (source, at) in SOURCES.into_iter().zip(batch.to) {
-            save(&self.path, &self.name(signal), source, at)?;
-        }
-        Ok(rows)
     }
 
     /// Goes on sending in a thread of its own, looking for new rows every so often. A collector that is away is
@@ -190,7 +176,7 @@ impl Exporter {
             let (mut troubled, mut wait) = (false, every);
             loop {
                 let last = matches!(stopped.recv_timeout(wait), Err(RecvTimeoutError::Disconnected));
-                let outcome = self.send_all();
+                let outcome = self.send_all(&mut [0, 0]);
                 wait = outcome.as_ref().err().and_then(ExportError::retry_after).unwrap_or(every).max(every);
                 if let Err(error) = &outcome
                     && !troubled
@@ -207,11 +193,6 @@ impl Exporter {
         Ok(Live { stop, ended })
     }
 
-    fn send_all(&self) -> Result<(), ExportError> {
-        while self.send()? != [0, 0] {}
-        Ok(())
-    }
-
     /// The name of a signal's cursor.
     fn name(&self, signal: Signal) -> Cow<'_, str> {
         match signal {
@@ -219,24 +200,77 @@ impl Exporter {
             Signal::Metrics => Cow::Owned(format!("{}/metrics", self.cursor)),
         }
     }
+}
 
-    fn position(&self, reader: &Reader, signal: Signal) -> Result<[Position; 2], ExportError> {
-        let name = self.name(signal);
-        let [events, calls] = SOURCES.map(|source| reader.cursor(&name, source));
-        Ok([events?, calls?])
+impl<'e> Round<'e> {
+    fn begin(exporter: &'e Exporter) -> Result<Self, ExportError> {
+        let reader = Reader::open(&exporter.path)?;
+        let cursors = Cursors::open(&exporter.path)?;
+        let end = each_source(|source| reader.end(source))?;
+        Ok(Self { exporter, reader, cursors, end })
     }
 
-    fn read(&self, reader: &Reader, from: [Position; 2]) -> Result<Batch, ExportError> {
+    /// Sends one batch; of how many rows the spans and the metrics went.
+    fn send(&mut self) -> Result<[usize; 2], ExportError> {
+        let batch = self.read(self.position(Signal::Spans)?)?;
+        let at = self.position(Signal::Metrics)?;
+        let behind = if at == batch.from { None } else { Some(self.read(at)?) };
+        let spans = match self.deliver(Signal::Spans, &batch) {
+            Err(error) if error.is_away() => return Err(error),
+            spans => spans,
+        };
+        let metrics = self.deliver(Signal::Metrics, behind.as_ref().unwrap_or(&batch));
+        Ok([spans?, metrics?])
+    }
+
+    fn deliver(&mut self, signal: Signal, batch: &Batch) -> Result<usize, ExportError> {
+        let [events, calls] = &batch.rows;
+        let rows = events.len() + calls.len();
+        if rows == 0 {
+            return Ok(0);
+        }
+        let Exporter { endpoint, tls, names, batch: limit, .. } = self.exporter;
+        let document = match signal {
+            Signal::Spans => otlp::traces(events, calls, *names),
+            Signal::Metrics => otlp::metrics(events, calls),
+        };
+        match endpoint.post(tls.as_ref(), signal.path(), &document) {
+            Ok(words) if words.is_empty() => {}
+            Ok(words) => log::warn!("the collector took {} in part: {words}", signal.path()),
+            Err(ExportError::Refused(Answer { status: TOO_LARGE, .. })) if limit.get() > 1 => {
+                limit.set(limit.get() / 2);
+                return self.deliver(signal, &self.read(batch.from)?);
+            }
+            Err(error) => return Err(error),
+        }
+        let places = [(SOURCES[0], batch.to[0]), (SOURCES[1], batch.to[1])];
+        self.cursors.save(&self.exporter.name(signal), &places)?;
+        Ok(rows)
+    }
+
+    fn position(&self, signal: Signal) -> Result<[Position; 2], ExportError> {
+        let name = self.exporter.name(signal);
+        each_source(|source| self.reader.cursor(&name, source))
+    }
+
+    fn read(&self, from: [Position; 2]) -> Result<Batch, ExportError> {
         let mut batch = Batch { from, to: from, rows: [Vec::new(), Vec::new()] };
         for (index, source) in SOURCES.into_iter().enumerate() {
-            let range = Range { after: from[index], limit: Some(self.batch.get()), ..Range::default() };
-            batch.to[index] = reader.rows(source, &Filter::default(), range, |record| {
+            let limit = Some(self.exporter.batch.get());
+            let range = Range { after: from[index], until: Some(self.end[index]), limit, ..Range::default() };
+            batch.to[index] = self.reader.rows(source, &Filter::default(), range, |record| {
                 batch.rows[index].push(record.clone());
                 true
             })?;
         }
         Ok(batch)
     }
+}
+
+/// A place in each of [`SOURCES`].
+fn each_source(place: impl Fn(Source) -> query::Result<Position>) -> Result<[Position; 2], ExportError> {
+    let [events, calls] = SOURCES.map(place);
+    Ok([events?, calls?])
 }
 
 impl Signal {
@@ -268,19 +302,4 @@ impl Live {
             );
         }
     }
-}
-
-/// Remembers how far an export has come.
-pub fn save(path: &Path, name: &str, source: Source, at: Position) -> Result<(), ExportError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    // The log is folded by the proxy's writer; this connection leaves it alone while that runs.
-    connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = NORMAL")?;
-    connection.execute(
-        "INSERT INTO cursors (name, source, position) VALUES (?, ?, ?) \
-         ON CONFLICT (name, source) DO UPDATE SET position = excluded.position",
-        (name, source.table(), at.to_string()),
-    )?;
-    Ok(())
 }

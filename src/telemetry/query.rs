@@ -85,6 +85,8 @@ impl FromStr for Position {
 pub struct Range {
     /// Only rows after this place.
     pub after: Position,
+    /// Only rows up to this place.
+    pub until: Option<Position>,
     /// Only so many, the newest.
     pub newest: Option<usize>,
     /// Only so many, the first.
@@ -221,7 +223,11 @@ impl Reader {
         let mut rows = statement.query(params_from_iter(fixed(after, limit).chain(values)))?;
         let mut at = range.after;
         while let Some(row) = rows.next()? {
-            at = Position { major: row.get(0)?, minor: row.get(1)? };
+            let place = Position { major: row.get(0)?, minor: row.get(1)? };
+            if range.until.is_some_and(|until| place > until) {
+                break;
+            }
+            at = place;
             if !each(&Record::read(&names, row)?) {
                 break;
             }
