@@ -1,10 +1,8 @@
 //! `tollgate log`: the rows of a ledger, for people or as JSON lines; and its backup.
 
 use std::borrow::Cow;
-use std::fs;
 use std::io::{BufWriter, Write, stdout};
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Failure;
-use super::reading::{Filters, Where, line, said, unreadable};
+use super::reading::{Filters, Where, identity, line, said, unreadable};
 use super::table::{Column, Table, bytes, count, duration, left, right, time, usd};
 use crate::telemetry::query::{Filter, Position, Range, Reader, Record, Source};
 use crate::telemetry::text::printable;
@@ -135,11 +133,6 @@ fn follow(
         }
     }
     Ok(())
-}
-
-/// What tells the file at a path from another that takes its place.
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Waits so long; false as soon as what stdout leads to has no reader any more.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
+use crate::cli::reading::identity;
 use crate::telemetry::query::{
     Filter, Group, Position, Range, Reader, Record, RequestRow, Result, Source, UsageRow,
 };
@@ -18,6 +19,8 @@ const NAMES: usize = 1000;
 /// Everything that was read.
 pub(super) struct Data {
     path: PathBuf,
+    /// Which file that was when it was read last.
+    file: Option<(u64, u64)>,
     filter: Filter,
     events_at: Position,
     calls_at: Position,
@@ -56,6 +59,7 @@ impl Data {
     pub(super) fn new(filter: Filter, path: PathBuf) -> Self {
         Self {
             path,
+            file: None,
             filter,
             events_at: Position::default(),
             calls_at: Position::default(),
@@ -76,11 +80,13 @@ impl Data {
 
     /// Reads some of what is new; true when there is more.
     ///
-    /// The file is opened anew each time: it may have been set aside and made again.
+    /// The file is opened anew each time: it may have been set aside and made again, and then all begins again.
     pub(super) fn refresh(&mut self) -> Result<bool> {
-        let reader = Reader::open(&self.path)?;
-        if self.events_at == Position::default() {
-            return reader.at_one_moment(|reader| self.begin(reader)).map(|()| false);
+        let (file, reader) = (identity(&self.path), Reader::open(&self.path)?);
+        if self.events_at == Position::default() || self.file != file {
+            reader.at_one_moment(|reader| self.begin(reader))?;
+            self.file = file;
+            return Ok(false);
         }
         let (events, events_at) = self.batch(&reader, Source::Events, self.events_at)?;
         let (calls, calls_at) = self.batch(&reader, Source::Calls, self.calls_at)?;
@@ -236,9 +242,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::limits::SECOND;
     use crate::model::usage::{Call, Usage};
     use crate::telemetry::event::{CallEvent, Client, Decision, Event, NetEvent};
     use crate::telemetry::{Ledger, LedgerOptions, SessionInfo, Sink};
+
+    fn ledger(dir: &tempfile::TempDir) -> (Ledger, Sink, PathBuf) {
+        let ledger = Ledger::open(LedgerOptions::in_dir(dir.path(), SessionInfo::default())).expect("opened");
+        let sink = ledger.sender();
+        (ledger, sink, dir.path().join("ledger.db"))
+    }
 
     /// One request with a call.
     fn row(sink: &Sink, n: usize) {
@@ -262,10 +275,11 @@ mod tests {
             ..Call::default()
         };
         let call = CallEvent { exchange_id, started_at: at, call, ..CallEvent::default() };
+        let written = sink.written();
         for event in [Event::Net(Box::new(event)), Event::Call(Box::new(call))] {
             sink.try_send(event).expect("room");
         }
-        while sink.written() < 2 * n as u64 {
+        while sink.written() < written + 2 {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
@@ -273,8 +287,7 @@ mod tests {
     #[test]
     fn a_first_look_says_what_looking_on_would_have_said() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let ledger = Ledger::open(LedgerOptions::in_dir(dir.path(), SessionInfo::default())).expect("opened");
-        let (sink, path) = (ledger.sender(), dir.path().join("ledger.db"));
+        let (_ledger, sink, path) = ledger(&dir);
         let mut followed = Data::new(Filter::default(), path.clone());
         let facts = |data: &Data| {
             let newest = |rows: &VecDeque<Record>| -> Vec<_> {
@@ -292,5 +305,26 @@ mod tests {
             assert_eq!(facts(&first), facts(&followed), "after {n}");
         }
         assert_eq!((followed.total.requests, followed.total.denied, followed.total.calls), (40, 13, 40));
+    }
+
+    #[test]
+    fn a_ledger_that_takes_the_place_of_another_is_counted_from_its_start() {
+        let dirs = [(); 2].map(|()| tempfile::tempdir().expect("temporary directory"));
+        let [first, second] = dirs.each_ref().map(ledger);
+        (1..=4).for_each(|n| row(&first.1, n));
+        (11..=16).for_each(|n| row(&second.1, n));
+        let (path, other) = (first.2, second.2);
+        let mut followed = Data::new(Filter::default(), path.clone());
+        followed.refresh().expect("read");
+        assert_eq!(followed.total.requests, 4);
+        for ledger in [first.0, second.0] {
+            ledger.close(20 * SECOND);
+        }
+        std::fs::rename(other, &path).expect("replaced");
+        followed.refresh().expect("read");
+        let mut first = Data::new(Filter::default(), path);
+        first.refresh().expect("read");
+        assert_eq!((&followed.hosts, &followed.total), (&first.hosts, &first.total));
+        assert_eq!((followed.total.requests, followed.requests.len()), (6, 6));
     }
 }
