@@ -96,6 +96,16 @@ impl Follower {
         self.said.recv_timeout(Duration::from_secs(10)).ok()
     }
 
+    /// The code that it ends with, if it ends soon.
+    fn end(&mut self) -> Option<i32> {
+        let mut code = None;
+        eventually(|| {
+            code = self.child.try_wait().expect("waited for").and_then(|status| status.code());
+            code.is_some()
+        });
+        code
+    }
+
     /// The exchange in the next line.
     fn id(&self) -> Option<u64> {
         serde_json::from_str::<serde_json::Value>(&self.line()?).ok()?["exchange_id"].as_u64()
@@ -189,6 +199,37 @@ fn a_ledger_that_takes_the_place_of_another_is_followed_from_its_start() {
     fs::rename(other.place.db(), bench.place.db()).expect("replaced");
     let ids: Vec<_> = iter::from_fn(|| follower.id()).take(6).collect();
     assert_eq!((ids.len(), ids.first()), (6, Some(&1)));
+}
+
+#[test]
+fn a_ledger_that_is_not_there_yet_is_waited_for_by_those_who_follow() {
+    let place = Place::new();
+    let log = place.dir.path().join("stderr");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+    command.args(["log", "--follow", "--json", "--db"]).arg(place.db());
+    let follower = Follower::start(command.stderr(fs::File::create(&log).expect("made")));
+    let said = || fs::read_to_string(&log).expect("text");
+    assert!(eventually(|| said().contains("ledger.db yet: waiting for one")), "{}", said());
+    fs::write(place.db(), "").expect("made");
+    thread::sleep(Duration::from_millis(500));
+    fs::remove_file(place.db()).expect("removed");
+    let ledger = place.open();
+    let ids = [send(&ledger.sender()), send(&ledger.sender())];
+    assert_eq!(ids.map(Some), [follower.id(), follower.id()], "{}", said());
+    assert_eq!(said().lines().count(), 1, "it is said once");
+    close(ledger);
+}
+
+#[test]
+fn following_does_not_wait_for_what_is_no_ledger() {
+    let place = Place::new();
+    let file = place.dir.path().join("file");
+    fs::write(&file, "not what it is taken for").expect("written");
+    for path in [place.dir.path(), &file, &file.join("ledger.db")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tollgate"));
+        let mut follower = Follower::start(command.args(["log", "-f", "--db"]).arg(path));
+        assert_eq!(follower.end(), Some(1), "{}", path.display());
+    }
 }
 
 #[test]

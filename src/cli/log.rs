@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::Failure;
 use super::reading::{Filters, Where, identity, line, said, unreadable};
 use super::table::{Column, Table, bytes, count, duration, left, right, time, usd};
-use crate::telemetry::query::{Filter, Position, Range, Reader, Record, Source};
+use crate::telemetry::query::{Filter, Position, QueryError, Range, Reader, Record, Source};
 use crate::telemetry::text::printable;
 
 /// Show what the ledger holds: requests, model calls, tools, errors, look-ups.
@@ -42,7 +42,7 @@ pub struct Args {
     /// With `backup`: the file to write, which must not exist yet.
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Go on with new rows as they are written.
+    /// Go on with new rows as they are written; where there is no ledger yet, wait for one.
     #[arg(long, short)]
     follow: bool,
     /// One JSON object a line.
@@ -94,7 +94,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     if args.bodies && view.source != Source::Events {
         return Err(Failure::usage("--bodies is for `log events`"));
     }
-    let reader = args.place.open()?;
+    let Some(reader) = open(args)? else { return Ok(()) };
     let filter = args.filters.meant(&reader)?;
     filter.check(view.source).map_err(unreadable)?;
     let mut printer =
@@ -108,6 +108,30 @@ pub fn run(args: &Args) -> Result<(), Failure> {
             follow(args, &mut printer, &filter, Range { after, newest: None, ..range })
         }
         _ => Ok(()),
+    }
+}
+
+/// Opens the ledger; a follower waits until there is one, or nobody reads.
+fn open(args: &Args) -> Result<Option<Reader>, Failure> {
+    let path = args.place.path()?;
+    let mut told = false;
+    while args.follow && is_yet_to_come(&path) {
+        if !std::mem::replace(&mut told, true) {
+            eprintln!("tollgate: no ledger at {} yet: waiting for one", path.display());
+        }
+        if !read_for(POLL)? {
+            return Ok(None);
+        }
+    }
+    args.place.open().map(Some)
+}
+
+/// Whether a proxy that starts may make a ledger there, or is about to have made one.
+fn is_yet_to_come(path: &Path) -> bool {
+    match Reader::open(path) {
+        Err(QueryError::Missing) => path.try_exists().is_ok(),
+        Err(QueryError::Empty) => true,
+        _ => false,
     }
 }
 
