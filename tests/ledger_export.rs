@@ -458,6 +458,8 @@ fn check_spans(spans: &Value) {
     assert_eq!(exchange["parentSpanId"], "b7ad6b7169203331");
     assert_eq!(call["parentSpanId"], exchange["spanId"]);
     assert_eq!(call["name"], "chat claude-x");
+    assert_eq!(attribute(call, "tollgate.exchange_id"), attribute(exchange, "tollgate.exchange_id"));
+    assert_eq!(attribute(call, "tollgate.exchange_id")["intValue"], "1");
     assert_eq!(attribute(call, "gen_ai.usage.input_tokens")["intValue"], "1200");
     assert_eq!(attribute(call, "gen_ai.usage.cache_read.input_tokens")["intValue"], "1000");
     assert_eq!(attribute(call, "gen_ai.provider.name")["stringValue"], "anthropic");

@@ -175,6 +175,8 @@ fn call(row: &Record, names: Names) -> Span<'_> {
     attributes.extend(known_int("gen_ai.usage.input_tokens", row.int("input_tokens")));
     attributes.extend(known_int("gen_ai.usage.output_tokens", row.int("output_tokens")));
     attributes.extend(known_int("tollgate.cost_pico_usd", row.int("cost_pico_usd")));
+    // The trace is a guess where the request's row, with its `traceparent`, is yet to come.
+    attributes.extend(known_int("tollgate.exchange_id", row.int("exchange_id")));
     if names == Names::Latest {
         attributes.extend(known_int("gen_ai.usage.cache_read.input_tokens", row.int("cache_read_tokens")));
         attributes
