@@ -11,7 +11,7 @@ use crate::config::{Upstream, units};
 use crate::service;
 use crate::telemetry::export::otlp::Names;
 use crate::telemetry::export::{Cursors, Endpoint, har};
-use crate::telemetry::query::{Filter, Position, Range, Reader, Source};
+use crate::telemetry::query::{Filter, Position, Range, Reader, Record, Source};
 use crate::telemetry::text::printable_json;
 
 /// Export the ledger: HAR for network panels, JSON lines, OTLP for collectors.
@@ -89,17 +89,17 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 
 fn har(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
     let mut out = BufWriter::new(stdout().lock());
-    let mut goes_on = line(&mut out, &har::opening())?;
-    let mut outcome = Ok(goes_on);
-    let mut first = true;
+    if !line(&mut out, &har::opening())? {
+        return Ok(());
+    }
+    let (mut outcome, mut first) = (Ok(true), true);
     let at = rows(args, reader, filter, Source::Events, |record| {
         let Some(entry) = har::entry(record) else { return true };
         let separator = if std::mem::take(&mut first) { "" } else { "," };
         outcome = line(&mut out, &printable_json(format!("{separator}{entry}")));
         matches!(outcome, Ok(true))
     })?;
-    goes_on = outcome?;
-    if goes_on && line(&mut out, har::CLOSING)? && said(out.flush())? {
+    if outcome? && line(&mut out, har::CLOSING)? && said(out.flush())? {
         remember(args, Source::Events, at)?;
     }
     Ok(())
@@ -130,7 +130,7 @@ fn rows(
     reader: &Reader,
     filter: &Filter,
     source: Source,
-    each: impl FnMut(&crate::telemetry::query::Record) -> bool,
+    each: impl FnMut(&Record) -> bool,
 ) -> Result<Position, Failure> {
     let cursor =
         args.cursor.as_deref().map(|name| reader.cursor(name, source)).transpose().map_err(unreadable)?;
