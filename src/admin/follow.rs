@@ -96,7 +96,7 @@ impl Follow {
         }
         let batch = self.batch(&reader, self.wanted.after.unwrap_or_default().within(end))?;
         let at = batch.at.max(end);
-        out.write_all((batch.text + &place(at)).as_bytes())?;
+        batch.send(at, out)?;
         Ok(at)
     }
 
@@ -116,8 +116,9 @@ impl Follow {
             }
             sent = true;
             at = if batch.whole { batch.at.max(end) } else { batch.at };
-            out.write_all((batch.text + &place(at)).as_bytes())?;
-            if batch.whole {
+            let whole = batch.whole;
+            batch.send(at, out)?;
+            if whole {
                 return Ok((at, sent));
             }
         }
@@ -126,9 +127,11 @@ impl Follow {
     /// Reads rows before any is written, so that a peer that is slow to take them holds no snapshot of the ledger.
     fn batch(&self, reader: &Reader, after: Position) -> io::Result<Batch> {
         let range = Range { after, newest: self.wanted.newest, limit: None, bodies: self.wanted.bodies };
-        let mut batch = Batch { text: String::new(), at: after, whole: true };
+        let mut batch = Batch { text: Vec::new(), at: after, whole: true };
         let at = reader.rows(self.wanted.source, &self.wanted.filter, range, |record| {
-            batch.text.extend(["event: row\ndata: ", &record.to_json(), "\n\n"]);
+            batch.text.extend_from_slice(b"event: row\ndata: ");
+            record.write_json(&mut batch.text);
+            batch.text.extend_from_slice(b"\n\n");
             batch.whole = range.newest.is_some() || batch.text.len() < BATCH;
             batch.whole
         });
@@ -162,11 +165,19 @@ impl Ear {
 
 /// Rows as they are sent at once.
 struct Batch {
-    text: String,
+    text: Vec<u8>,
     /// The place behind them.
     at: Position,
     /// There were no more.
     whole: bool,
+}
+
+impl Batch {
+    /// Sends them at once, and from where to go on.
+    fn send(mut self, at: Position, out: &mut impl Write) -> io::Result<()> {
+        self.text.extend_from_slice(place(at).as_bytes());
+        out.write_all(&self.text)
+    }
 }
 
 /// From where a follower goes on that lost its connection.

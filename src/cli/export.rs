@@ -5,13 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use super::Failure;
-use super::reading::{Filters, Where, line, said, unreadable};
+use super::reading::{BUFFER, Filters, Where, line, said, unreadable};
 use crate::config::{Upstream, units};
 use crate::service;
 use crate::telemetry::export::otlp::Names;
 use crate::telemetry::export::{Endpoint, har, save};
 use crate::telemetry::query::{Filter, Position, Range, Reader, Source};
-use crate::telemetry::text::printable_json;
 
 /// Export the ledger: HAR for network panels, JSON lines, OTLP for collectors.
 #[derive(clap::Args, Debug)]
@@ -87,14 +86,15 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn har(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
-    let mut out = BufWriter::new(stdout().lock());
-    let mut goes_on = line(&mut out, &har::opening())?;
+    let mut out = BufWriter::with_capacity(BUFFER, stdout().lock());
+    let mut goes_on = line(&mut out, har::opening())?;
     let mut outcome = Ok(goes_on);
     let mut first = true;
     let at = rows(args, reader, filter, Source::Events, |record| {
         let Some(entry) = har::entry(record) else { return true };
         let separator = if std::mem::take(&mut first) { "" } else { "," };
-        outcome = line(&mut out, &printable_json(format!("{separator}{entry}")));
+        outcome = said(out.write_all(separator.as_bytes()))
+            .and_then(|goes_on| Ok(goes_on && line(&mut out, entry)?));
         matches!(outcome, Ok(true))
     })?;
     goes_on = outcome?;
@@ -105,15 +105,19 @@ fn har(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
 }
 
 fn jsonl(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = BufWriter::with_capacity(BUFFER, stdout().lock());
     for source in [Source::Events, Source::Calls, Source::Errors, Source::Dns] {
         if filter.check(source).is_err() {
             continue;
         }
-        let mut outcome = Ok(true);
+        let opening = format!("{{\"table\":\"{}\",", source.table());
+        let (mut row, mut outcome) = (Vec::new(), Ok(true));
         let at = rows(args, reader, filter, source, |record| {
-            let row = record.to_json();
-            outcome = line(&mut out, &format!("{{\"table\":\"{}\",{}", source.table(), &row[1..]));
+            row.clear();
+            row.extend_from_slice(opening.as_bytes());
+            record.write_members(&mut row);
+            row.push(b'}');
+            outcome = line(&mut out, &row);
             matches!(outcome, Ok(true))
         })?;
         if !outcome? || !said(out.flush())? {
