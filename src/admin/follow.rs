@@ -88,7 +88,7 @@ impl Follow {
         if let (None, Some(after)) = (newest, self.wanted.after) {
             return Ok(self.send(state, after, out)?.0);
         }
-        let reader = state.reader().map_err(|error| failed(&error))?;
+        let reader = state.ledger.reader().map_err(|error| failed(&error))?;
         let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
         if newest.is_none() {
             out.write_all(place(end).as_bytes())?;
@@ -103,7 +103,7 @@ impl Follow {
     /// Sends rows behind `at`: the place behind them, and whether there were any. A ledger that cannot be read now is
     /// tried again at the next look.
     fn send(&self, state: &State, mut at: Position, out: &mut impl Write) -> io::Result<(Position, bool)> {
-        let Ok(reader) = state.reader() else { return Ok((at, false)) };
+        let Ok(reader) = state.ledger.reader() else { return Ok((at, false)) };
         let mut sent = false;
         loop {
             // What is there before the rows are read will have been read: rows that the filter left out are not read

@@ -41,7 +41,7 @@ pub(super) fn rows(
     mut params: Params,
     last_event_id: Option<&str>,
 ) -> Result<Rows, Response> {
-    let reader = state.reader().map_err(|error| unreadable(&error))?;
+    let reader = state.ledger.reader().map_err(|error| unreadable(&error))?;
     let follow = params.switch("follow")?;
     let bodies = source == Source::Events && params.switch("bodies")?;
     let most = if bodies { NEWEST_BODIES } else { NEWEST };
