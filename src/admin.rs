@@ -8,6 +8,7 @@
 //!  listen  sockets, threads, bounds        guard   token, Host            route   path -> answer
 //!  waiting who makes room for others
 //!  http    one request, one response       query   parameters -> Filter   rows, follow, sums, metrics   the answers
+//!  ledger  its reader, kept
 //! ```
 //!
 //! It refuses: any address that is not local (configuration), a request without the token on TCP unless it asks for
@@ -17,6 +18,7 @@
 mod follow;
 mod guard;
 mod http;
+mod ledger;
 mod listen;
 mod metrics;
 mod query;
@@ -36,10 +38,10 @@ use crate::config;
 use crate::limits::Now;
 use crate::reactor::shared::Shared;
 use crate::service::Rulebook;
-use crate::telemetry::query::{QueryError, Reader};
 use crate::telemetry::{Health, Sink};
 
 use guard::Guard;
+use ledger::Ledger;
 use listen::Listener;
 use sums::Sums;
 use waiting::Waiting;
@@ -75,7 +77,7 @@ pub struct Admin {
 
 /// What all its threads share.
 struct State {
-    ledger: PathBuf,
+    ledger: Ledger,
     session: String,
     shared: Arc<Shared>,
     sink: Mutex<Sink>,
@@ -128,7 +130,7 @@ impl Bound {
     pub fn serve(self, context: Context) -> io::Result<Admin> {
         let started = context.shared.now();
         let state = Arc::new(State {
-            ledger: context.ledger,
+            ledger: Ledger::new(context.ledger),
             session: context.session,
             shared: context.shared,
             sink: Mutex::new(context.sink),
@@ -158,6 +160,7 @@ impl Admin {
     pub fn stop(self) {
         self.drain();
         self.state.stopping.store(true, Relaxed);
+        self.state.ledger.close();
         if self.listener.wake() && self.thread.join().is_err() {
             log::error!("the admin listener panicked; this is a defect");
         }
@@ -167,11 +170,6 @@ impl Admin {
 impl State {
     fn sink(&self) -> MutexGuard<'_, Sink> {
         self.sink.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The ledger, opened anew: it may have been set aside and made again since the last time.
-    fn reader(&self) -> Result<Reader, QueryError> {
-        Reader::open(&self.ledger)
     }
 
     /// Why requests are not taken now, if so.

@@ -88,7 +88,7 @@ impl Follow {
         if let (None, Some(after)) = (newest, self.wanted.after) {
             return Ok(self.send(state, after, out)?.0);
         }
-        let reader = state.reader().map_err(|error| failed(&error))?;
+        let reader = state.ledger.reader().map_err(|error| failed(&error))?;
         let end = reader.end(self.wanted.source).map_err(|error| failed(&error))?;
         if newest.is_none() {
             out.write_all(place(end).as_bytes())?;
@@ -96,14 +96,14 @@ impl Follow {
         }
         let batch = self.batch(&reader, self.wanted.after.unwrap_or_default().within(end))?;
         let at = batch.at.max(end);
-        out.write_all((batch.text + &place(at)).as_bytes())?;
+        batch.send(at, out)?;
         Ok(at)
     }
 
     /// Sends rows behind `at`: the place behind them, and whether there were any. A ledger that cannot be read now is
     /// tried again at the next look.
     fn send(&self, state: &State, mut at: Position, out: &mut impl Write) -> io::Result<(Position, bool)> {
-        let Ok(reader) = state.reader() else { return Ok((at, false)) };
+        let Ok(reader) = state.ledger.reader() else { return Ok((at, false)) };
         let mut sent = false;
         loop {
             // What is there before the rows are read will have been read: rows that the filter left out are not read
@@ -116,8 +116,9 @@ impl Follow {
             }
             sent = true;
             at = if batch.whole { batch.at.max(end) } else { batch.at };
-            out.write_all((batch.text + &place(at)).as_bytes())?;
-            if batch.whole {
+            let whole = batch.whole;
+            batch.send(at, out)?;
+            if whole {
                 return Ok((at, sent));
             }
         }
@@ -127,9 +128,11 @@ impl Follow {
     fn batch(&self, reader: &Reader, after: Position) -> io::Result<Batch> {
         let Wanted { newest, bodies, .. } = self.wanted;
         let range = Range { after, newest, bodies, ..Range::default() };
-        let mut batch = Batch { text: String::new(), at: after, whole: true };
+        let mut batch = Batch { text: Vec::new(), at: after, whole: true };
         let at = reader.rows(self.wanted.source, &self.wanted.filter, range, |record| {
-            batch.text.extend(["event: row\ndata: ", &record.to_json(), "\n\n"]);
+            batch.text.extend_from_slice(b"event: row\ndata: ");
+            record.write_json(&mut batch.text);
+            batch.text.extend_from_slice(b"\n\n");
             batch.whole = range.newest.is_some() || batch.text.len() < BATCH;
             batch.whole
         });
@@ -163,11 +166,19 @@ impl Ear {
 
 /// Rows as they are sent at once.
 struct Batch {
-    text: String,
+    text: Vec<u8>,
     /// The place behind them.
     at: Position,
     /// There were no more.
     whole: bool,
+}
+
+impl Batch {
+    /// Sends them at once, and from where to go on.
+    fn send(mut self, at: Position, out: &mut impl Write) -> io::Result<()> {
+        self.text.extend_from_slice(place(at).as_bytes());
+        out.write_all(&self.text)
+    }
 }
 
 /// From where a follower goes on that lost its connection.

@@ -96,7 +96,7 @@ pub(super) struct Response {
     pub(super) kind: &'static str,
     /// Further fields, whole lines with CRLF.
     pub(super) fields: String,
-    pub(super) body: String,
+    pub(super) body: Vec<u8>,
 }
 
 /// What a JSON answer is called.
@@ -105,8 +105,8 @@ pub(super) const JSON: &str = "application/json";
 pub(super) const TEXT: &str = "text/plain; charset=utf-8";
 
 impl Response {
-    pub(super) fn new(kind: &'static str, body: String) -> Self {
-        Self { status: 200, kind, fields: String::new(), body }
+    pub(super) fn new(kind: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status: 200, kind, fields: String::new(), body: body.into() }
     }
 
     /// `{"error": {"status": …, "message": …}}`.
@@ -130,14 +130,15 @@ impl Response {
 
     /// Writes its head: an answer to HEAD.
     pub(super) fn write_head(&self, out: &mut impl Write, keep_alive: bool) -> io::Result<()> {
-        self.send(out, keep_alive, "")
+        self.send(out, keep_alive, b"")
     }
 
-    fn send(&self, out: &mut impl Write, keep_alive: bool, body: &str) -> io::Result<()> {
+    fn send(&self, out: &mut impl Write, keep_alive: bool, body: &[u8]) -> io::Result<()> {
         let head = head(self.status, self.kind, &self.fields);
         let connection = if keep_alive { "" } else { "connection: close\r\n" };
         let length = self.body.len();
-        out.write_all(format!("{head}content-length: {length}\r\n{connection}\r\n{body}").as_bytes())
+        let head = format!("{head}content-length: {length}\r\n{connection}\r\n");
+        out.write_all(&[head.as_bytes(), body].concat())
     }
 }
 

@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(params.take("host").as_deref(), Some("*.a"));
         assert!(params.switch("follow").expect("a switch"));
         let left = params.finish().expect_err("x is unknown");
-        assert!(left.status == 400 && left.body.contains('x'), "{left:?}");
+        assert!(left.status == 400 && left.body.contains(&b'x'), "{left:?}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn rows(
     mut params: Params,
     last_event_id: Option<&str>,
 ) -> Result<Rows, Response> {
-    let reader = state.reader().map_err(|error| unreadable(&error))?;
+    let reader = state.ledger.reader().map_err(|error| unreadable(&error))?;
     let follow = params.switch("follow")?;
     let bodies = source == Source::Events && params.switch("bodies")?;
     let most = if bodies { NEWEST_BODIES } else { NEWEST };
@@ -63,7 +63,7 @@ pub(super) fn rows(
 
 /// `{"events": […], "next": "17.4"}`; `next` is what to say as `after` for the rows behind these.
 fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
-    let mut body = format!("{{\"{}\":[", word(wanted.source));
+    let mut body = format!("{{\"{}\":[", word(wanted.source)).into_bytes();
     let empty = body.len();
     let limit = wanted.newest.is_none().then_some(wanted.limit);
     let after = match wanted.after {
@@ -73,15 +73,13 @@ fn page(reader: &Reader, wanted: &Wanted) -> Result<Response, Response> {
     let range = Range { after, newest: wanted.newest, limit, bodies: wanted.bodies, ..Range::default() };
     let each = |record: &crate::telemetry::query::Record| {
         if body.len() > empty {
-            body.push(',');
+            body.push(b',');
         }
-        body += &record.to_json();
+        record.write_json(&mut body);
         wanted.newest.is_some() || body.len() < PAGE
     };
     let next = reader.rows(wanted.source, &wanted.filter, range, each).map_err(|error| unreadable(&error))?;
-    for part in ["],\"next\":\"", &next.to_string(), "\"}\n"] {
-        body.push_str(part);
-    }
+    body.extend_from_slice(format!("],\"next\":\"{next}\"}}\n").as_bytes());
     Ok(Response::new(JSON, body))
 }
 

@@ -50,7 +50,7 @@ impl Sums {
     /// Answers a request for sums.
     pub(super) fn answer(&self, state: &State, params: Params) -> Result<Response, Response> {
         let question = params.to_string();
-        let reader = state.reader().map_err(|error| unreadable(&error))?;
+        let reader = state.ledger.reader().map_err(|error| unreadable(&error))?;
         let end = reader.end(Source::Calls).map_err(|error| unreadable(&error))?;
         let now = state.shared.now().mono;
         if let Some(sum) = self.kept(&question, now, end) {

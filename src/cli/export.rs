@@ -5,14 +5,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::Failure;
-use super::reading::{Filters, Where, line, said, unreadable};
+use super::reading::{BUFFER, Filters, Where, line, said, unreadable};
 use super::table::counted;
 use crate::config::{Upstream, units};
 use crate::service;
 use crate::telemetry::export::otlp::Names;
 use crate::telemetry::export::{Cursors, Endpoint, har};
 use crate::telemetry::query::{Filter, Position, Range, Reader, Record, Source};
-use crate::telemetry::text::printable_json;
 
 /// Export the ledger: HAR for network panels, JSON lines, OTLP for collectors.
 #[derive(clap::Args, Debug)]
@@ -88,15 +87,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn har(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
-    let mut out = BufWriter::new(stdout().lock());
-    if !line(&mut out, &har::opening())? {
+    let mut out = BufWriter::with_capacity(BUFFER, stdout().lock());
+    if !line(&mut out, har::opening())? {
         return Ok(());
     }
     let (mut outcome, mut first) = (Ok(true), true);
     let at = rows(args, reader, filter, Source::Events, |record| {
         let Some(entry) = har::entry(record) else { return true };
         let separator = if std::mem::take(&mut first) { "" } else { "," };
-        outcome = line(&mut out, &printable_json(format!("{separator}{entry}")));
+        outcome = said(out.write_all(separator.as_bytes()))
+            .and_then(|goes_on| Ok(goes_on && line(&mut out, entry)?));
         matches!(outcome, Ok(true))
     })?;
     if outcome? && line(&mut out, har::CLOSING)? && said(out.flush())? {
@@ -106,15 +106,19 @@ fn har(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
 }
 
 fn jsonl(args: &Args, reader: &Reader, filter: &Filter) -> Result<(), Failure> {
-    let mut out = BufWriter::new(stdout().lock());
+    let mut out = BufWriter::with_capacity(BUFFER, stdout().lock());
     for source in [Source::Events, Source::Calls, Source::Errors, Source::Dns] {
         if filter.check(source).is_err() {
             continue;
         }
-        let mut outcome = Ok(true);
+        let opening = format!("{{\"table\":\"{}\",", source.table());
+        let (mut row, mut outcome) = (Vec::new(), Ok(true));
         let at = rows(args, reader, filter, source, |record| {
-            let row = record.to_json();
-            outcome = line(&mut out, &format!("{{\"table\":\"{}\",{}", source.table(), &row[1..]));
+            row.clear();
+            row.extend_from_slice(opening.as_bytes());
+            record.write_members(&mut row);
+            row.push(b'}');
+            outcome = line(&mut out, &row);
             matches!(outcome, Ok(true))
         })?;
         if !outcome? || !said(out.flush())? {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Failure;
-use super::reading::{Filters, Where, identity, line, said, unreadable};
+use super::reading::{BUFFER, Filters, Where, identity, line, said, unreadable};
 use super::table::{Column, Table, bytes, count, duration, left, right, time, usd};
 use crate::telemetry::query::{Filter, Position, QueryError, Range, Reader, Record, Source};
 use crate::telemetry::text::printable;
@@ -97,8 +97,8 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let Some(reader) = open(args)? else { return Ok(()) };
     let filter = args.filters.meant(&reader)?;
     filter.check(view.source).map_err(unreadable)?;
-    let mut printer =
-        Printer { out: BufWriter::new(stdout().lock()), view, table: (!args.json).then(|| view.table()) };
+    let out = BufWriter::with_capacity(BUFFER, stdout().lock());
+    let mut printer = Printer { out, view, table: (!args.json).then(|| view.table()) };
     if !printer.head()? {
         return Ok(());
     }
@@ -190,16 +190,20 @@ struct Printer<W: Write> {
 
 impl<W: Write> Printer<W> {
     fn head(&mut self) -> Result<bool, Failure> {
-        self.table.as_ref().map_or(Ok(true), |table| line(&mut self.out, &table.head()))
+        self.table.as_ref().map_or(Ok(true), |table| line(&mut self.out, table.head()))
     }
 
     /// Prints rows; where to go on, or nothing when nobody reads any more.
     fn rows(&mut self, reader: &Reader, filter: &Filter, range: Range) -> Result<Option<Position>, Failure> {
-        let mut outcome = Ok(true);
+        let (mut json, mut outcome) = (Vec::new(), Ok(true));
         let at = reader.rows(self.view.source, filter, range, |record| {
             outcome = match &self.table {
-                None => line(&mut self.out, &record.to_json()),
-                Some(table) => line(&mut self.out, &table.row(&(self.view.cells)(record)))
+                None => {
+                    json.clear();
+                    record.write_json(&mut json);
+                    line(&mut self.out, &json)
+                }
+                Some(table) => line(&mut self.out, table.row(&(self.view.cells)(record)))
                     .and_then(|goes_on| Ok(goes_on && bodies(&mut self.out, record)?)),
             };
             matches!(outcome, Ok(true))
@@ -217,7 +221,7 @@ fn bodies(out: &mut impl Write, record: &Record) -> Result<bool, Failure> {
         let text = String::from_utf8_lossy(body);
         let end = (record.int(cut) == Some(1)).then_some("[cut]");
         for text in text.lines().chain(end) {
-            if !line(out, &format!("  {mark} {}", printable(text)))? {
+            if !line(out, format!("  {mark} {}", printable(text)))? {
                 return Ok(false);
             }
         }

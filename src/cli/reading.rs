@@ -146,9 +146,12 @@ pub fn document(value: &impl Serialize) -> String {
     printable_json(serde_json::to_string_pretty(value).expect("texts and numbers have a JSON form"))
 }
 
+/// Bytes of rows that are written to stdout at once.
+pub const BUFFER: usize = 64 << 10;
+
 /// Writes one line to stdout; false when nobody reads any more.
-pub fn line(out: &mut impl Write, text: &str) -> Result<bool, Failure> {
-    said(out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")))
+pub fn line(out: &mut impl Write, text: impl AsRef<[u8]>) -> Result<bool, Failure> {
+    said(out.write_all(text.as_ref()).and_then(|()| out.write_all(b"\n")))
 }
 
 /// Whether writing went well; a reader that went away is no failure.

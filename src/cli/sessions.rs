@@ -41,7 +41,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let sessions = args.place.open()?.sessions().map_err(unreadable)?;
     let mut out = stdout().lock();
     if args.json {
-        return line(&mut out, &document(&sessions)).map(drop);
+        return line(&mut out, document(&sessions)).map(drop);
     }
     let table = Table::for_stdout(COLUMNS);
     let rows = sessions.iter().map(|session| table.row(&cells(session)));

@@ -82,7 +82,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
         reprice::reprice(&reader, &filter, &prices, &models, &mut report).map_err(unreadable)?;
     }
     if args.json {
-        return line(&mut stdout().lock(), &document(&report)).map(drop);
+        return line(&mut stdout().lock(), document(&report)).map(drop);
     }
     print(&report)
 }

@@ -35,7 +35,9 @@ impl Ledger {
 fn rows(reader: &Reader, source: Source) -> Result<Vec<Row>, QueryError> {
     let mut rows = Vec::new();
     reader.rows(source, &Filter::default(), Range::default(), |record| {
-        rows.push(serde_json::to_value(record).expect("texts and numbers have a JSON form"));
+        let mut json = Vec::new();
+        record.write_json(&mut json);
+        rows.push(serde_json::from_slice(&json).expect("a row is written as JSON"));
         true
     })?;
     rows.sort_by_key(|row: &Row| row["exchange_id"].as_i64());

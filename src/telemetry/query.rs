@@ -21,7 +21,7 @@ use super::schema;
 
 pub use super::sums::Totals;
 pub use filter::{Filter, Pattern, StatusRange};
-pub use record::Record;
+pub use record::{Field, Record};
 pub(super) use sums::{Addend, Sums};
 pub use sums::{Group, LearnRow, RequestRow, SessionTotals, UsageReport, UsageRow, UsageSum};
 
@@ -219,7 +219,7 @@ impl Reader {
             source.order()
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let names = record::names(&statement);
+        let mut record = Record::of(&statement);
         let mut rows = statement.query(params_from_iter(fixed(after, limit).chain(values)))?;
         let mut at = range.after;
         while let Some(row) = rows.next()? {
@@ -228,7 +228,8 @@ impl Reader {
                 break;
             }
             at = place;
-            if !each(&Record::read(&names, row)?) {
+            record.read(row)?;
+            if !each(&record) {
                 break;
             }
         }

@@ -16,10 +16,15 @@ pub fn json_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Whether JSON takes the bytes as they are.
+/// Whether JSON takes the bytes as they are, and a terminal too.
 #[expect(clippy::needless_bitwise_bool, reason = "without branches the compiler looks at many bytes at once")]
 fn is_plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |plain, b| plain & (b' '..0x80).contains(b) & (*b != b'"') & (*b != b'\\'))
+    bytes.iter().fold(true, |plain, b| plain & (b' '..=b'~').contains(b) & (*b != b'"') & (*b != b'\\'))
+}
+
+/// Whether the bytes are nothing but ASCII that shows.
+fn is_visible(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |visible, b| visible & (b' '..=b'~').contains(b))
 }
 
 fn json_escaped(bytes: &[u8], out: &mut Vec<u8>) {
@@ -38,10 +43,32 @@ fn json_escaped(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(&bytes[done..]);
 }
 
+/// Appends a text as a JSON string in which everything is escaped that [`printable`] would escape.
+pub fn json_text(text: &str, out: &mut Vec<u8>) {
+    if is_plain(text.as_bytes()) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        let json = serde_json::to_string(text).expect("a text has a JSON form");
+        out.extend_from_slice(printable_json(json).as_bytes());
+    }
+}
+
+/// Appends JSON as one line that may be printed. Between its strings control characters can only be space.
+pub fn json_line(json: &str, out: &mut Vec<u8>) {
+    if is_visible(json.as_bytes()) {
+        out.extend_from_slice(json.as_bytes());
+    } else {
+        let line = json.replace(['\n', '\r', '\t'], " ");
+        out.extend_from_slice(printable_json(line).as_bytes());
+    }
+}
+
 /// The text with everything escaped that could move a cursor, hide or reorder what a person sees: control
 /// characters, and Unicode's direction marks, line separators, tags, and what has no width and joins nothing.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(is_unsafe) {
+    if !holds(text, is_unsafe) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -54,7 +81,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// JSON with what [`printable`] would escape written as `\u…`: such characters stand in strings only, but for the line
 /// feeds between them.
 pub fn printable_json(json: String) -> String {
-    if !json.chars().any(|c| c != '\n' && is_unsafe(c)) {
+    if !holds(&json, |c| c != '\n' && is_unsafe(c)) {
         return json;
     }
     let mut out = String::with_capacity(json.len() + 8);
@@ -70,21 +97,35 @@ pub fn printable_json(json: String) -> String {
     out
 }
 
+/// Whether a text holds such a character, which ASCII that shows never is: most parts need no look at each.
+fn holds(mut text: &str, such: impl Fn(char) -> bool) -> bool {
+    while !text.is_empty() {
+        let (part, rest) = text.split_at(text.floor_char_boundary(64));
+        if !is_visible(part.as_bytes()) && part.chars().any(&such) {
+            return true;
+        }
+        text = rest;
+    }
+    false
+}
+
 fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'
-                | '\u{200e}'
-                | '\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
+    let is_visible = (' '..='~').contains(&c); // most are, and need no look at the ranges below
+    !is_visible
+        && (c.is_control()
+            || matches!(
+                c,
+                '\u{61c}'
+                    | '\u{180e}'
+                    | '\u{200b}'
+                    | '\u{200e}'
+                    | '\u{200f}'
+                    | '\u{2028}'..='\u{202e}'
+                    | '\u{2060}'..='\u{206f}'
+                    | '\u{feff}'
+                    | '\u{fff9}'..='\u{fffb}'
+                    | '\u{e0000}'..='\u{e007f}'
+            ))
 }
 
 /// Appends bytes in lower-case hex.
@@ -151,6 +192,34 @@ mod tests {
             assert!(!safe.chars().any(|c| c != '\n' && is_unsafe(c)), "{safe}");
             assert_eq!(serde_json::from_str::<[String; 1]>(&safe).expect("JSON"), [text]);
         }
+    }
+
+    #[test]
+    fn p36_short_cuts_for_plain_texts_say_what_the_long_way_says() {
+        for length in 0..150 {
+            for c in ['x', '"', '\\', '\x1b', '\x7f', '\n', '·', '漢', '\u{9b}', '\u{202e}', '\u{e0041}'] {
+                let text = format!("{}{c}é", "a".repeat(length));
+                let escaped: String = text
+                    .chars()
+                    .map(|c| if is_unsafe(c) { c.escape_default().collect() } else { c.to_string() })
+                    .collect();
+                assert_eq!(printable(&text), escaped);
+                let mut json = Vec::new();
+                json_text(&text, &mut json);
+                assert_eq!(serde_json::from_slice::<String>(&json).expect("JSON"), text);
+                assert!(!str::from_utf8(&json).expect("UTF-8").chars().any(is_unsafe), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn p36_json_becomes_one_line() {
+        let json = "{\r\n\t\"a\": \"é\u{202e}\\n\",\n\t\"b\": [1]\n}";
+        let mut line = Vec::new();
+        json_line(json, &mut line);
+        assert!(!str::from_utf8(&line).expect("UTF-8").chars().any(is_unsafe));
+        let [before, after] = [json.as_bytes(), &line].map(serde_json::from_slice::<serde_json::Value>);
+        assert_eq!(before.expect("JSON"), after.expect("JSON"));
     }
 
     #[test]

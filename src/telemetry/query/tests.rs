@@ -100,6 +100,12 @@ fn count(reader: &Reader, source: Source, filter: &Filter) -> usize {
     count
 }
 
+fn json(record: &Record) -> String {
+    let mut json = Vec::new();
+    record.write_json(&mut json);
+    String::from_utf8(json).expect("JSON is UTF-8")
+}
+
 #[test]
 fn each_filter_restricts_and_all_of_them_together_do() {
     let (_dir, ledger, reader) = filled();
@@ -159,7 +165,7 @@ fn a_position_loses_nothing_and_repeats_nothing() {
             let rows = |range| {
                 let mut ids = Vec::new();
                 let each = |record: &Record| {
-                    ids.push(record.to_json());
+                    ids.push(json(record));
                     true
                 };
                 let at = reader.rows(source, &all, range, each).expect("read");
@@ -259,13 +265,38 @@ fn rows_become_json_with_json_inside() {
     let (_dir, ledger, reader) = filled();
     let mut lines = Vec::new();
     let each = |record: &Record| {
-        lines.push(serde_json::from_str::<serde_json::Value>(&record.to_json()).expect("JSON"));
+        lines.push(serde_json::from_str::<serde_json::Value>(&json(record)).expect("JSON"));
         true
     };
     reader.rows(Source::Calls, &Filter::default(), Range::default(), each).expect("read");
     assert_eq!(lines[0]["tool_calls"][0]["name"], "bash");
     assert_eq!(lines[0]["cost_pico_usd"], 1_000_000);
     assert!(lines[1]["cost_pico_usd"].is_null());
+    ledger.close(SECOND);
+}
+
+#[test]
+fn p36_a_row_is_one_line_of_json_whatever_stands_in_its_columns() {
+    let (dir, ledger, reader) = filled();
+    let file = Connection::open(dir.path().join("ledger.db")).expect("opened");
+    for (text, inside) in [
+        ("{\n\t\"input\": 1,\r\n\t\"é\": \"\u{202e}\"\n}", true),
+        (" [1] ", true),
+        ("{\"input\":", false),
+        ("\"\x1b[2J\"", false),
+        ("", false),
+    ] {
+        file.execute("UPDATE model_calls SET usage = ?1, stop_reason = ?1", [text]).expect("written");
+        let each = |record: &Record| {
+            let line = json(record);
+            assert!(!line.contains(|c: char| c.is_control() || c == '\u{202e}'), "{line}");
+            let row: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            let meant = if inside { serde_json::from_str(text).expect("JSON") } else { text.into() };
+            assert_eq!((&row["usage"], row["stop_reason"].as_str()), (&meant, Some(text)));
+            true
+        };
+        reader.rows(Source::Calls, &Filter::default(), Range::default(), each).expect("read");
+    }
     ledger.close(SECOND);
 }
 
