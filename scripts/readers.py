@@ -178,10 +178,10 @@ def read(directory, tollgate, warm, seconds):
 
 
 def spin(directory, seconds):
-    """Takes as much CPU time a second as `read` took, in twenty pieces."""
+    """Takes as much CPU time as `read` took, in pieces as long as a command's."""
     with open(f"{directory}/spent") as file:
         share = float(file.read())
-    end, piece = time.monotonic() + seconds, 0.05
+    end, piece = time.monotonic() + seconds, 0.5
     while time.monotonic() < end:
         due, enough = time.monotonic() + piece, time.process_time() + share * piece
         while time.process_time() < enough and time.monotonic() < end:

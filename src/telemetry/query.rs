@@ -236,15 +236,26 @@ impl Reader {
         Ok(at)
     }
 
-    /// The place before the first commit with a request that began when it is asked for, or later.
+    /// The place before the first row that can have begun when it is asked for, or later; none where all can have.
     fn before_since(&self, source: Source, filter: &Filter) -> Result<Option<Position>> {
-        let Some(since) = filter.since.filter(|_| source == Source::Events && self.version >= schema::SUMS)
-        else {
-            return Ok(None);
+        let Some(since) = filter.since else { return Ok(None) };
+        // With its sign an id is not looked for in the order of ids, but by the index of times.
+        let (oldest, first) = match source {
+            Source::Events if self.version >= schema::SUMS => (
+                "SELECT latest >= ? FROM commits ORDER BY commit_id LIMIT 1",
+                "SELECT min(+commit_id) FROM commits WHERE latest >= ?",
+            ),
+            Source::Calls | Source::Tools => (
+                "SELECT started_at >= ? FROM model_calls ORDER BY call_id LIMIT 1",
+                "SELECT min(+call_id) FROM model_calls WHERE started_at >= ?",
+            ),
+            _ => return Ok(None),
         };
-        // With its sign the id is not looked for in the order of ids, but by the index.
-        let sql = "SELECT min(+commit_id) FROM commits WHERE latest >= ?";
-        let first: Option<i64> = self.connection.prepare_cached(sql)?.query_row([since], |row| row.get(0))?;
+        let ask = |sql| self.connection.prepare_cached(sql)?.query_row([since], |row| row.get(0)).optional();
+        if ask(oldest)? == Some(Some(1)) {
+            return Ok(None);
+        }
+        let first: Option<i64> = ask(first)?.flatten();
         Ok(Some(Position { major: first.unwrap_or(i64::MAX), minor: 0 }.before()))
     }
 

@@ -129,6 +129,11 @@ fn each_filter_restricts_and_all_of_them_together_do() {
     assert_eq!(count(&reader, Source::Calls, &none), 3);
     assert_eq!(count(&reader, Source::Calls, &Filter { model: "gpt-y".parse().ok(), ..none.clone() }), 1);
     assert_eq!(count(&reader, Source::Tools, &none), 6);
+    for (since, calls) in [(0, 3), (1_000_000, 3), (1_000_001, 0), (i64::MAX, 0)] {
+        let filter = Filter { since: Some(since), ..none.clone() };
+        assert_eq!(count(&reader, Source::Calls, &filter), calls, "{since}");
+        assert_eq!(count(&reader, Source::Tools, &filter), 2 * calls, "{since}");
+    }
     assert_eq!(
         count(&reader, Source::Errors, &Filter { provider: Some("anthropic".into()), ..none.clone() }),
         1
