@@ -336,7 +336,8 @@ impl<T: Copy> Skimmer<T> {
         at: usize,
         sink: &mut impl Sink<T>,
     ) -> Result<usize, JsonError> {
-        let length = number::scan(&mut state, &bytes[at..])?;
+        // What a cut had left of a number that is none is not a number when the input ends.
+        let length = number::scan(&mut state, &bytes[at..]).inspect_err(|_| self.token = Token::None)?;
         let piece = &bytes[at..at + length];
         if at + length == bytes.len() {
             self.gather.plain(piece);

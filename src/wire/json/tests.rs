@@ -47,6 +47,16 @@ fn skim(pieces: &[&[u8]]) -> (Result<(), JsonError>, Vec<String>) {
     (result, told.0)
 }
 
+#[test]
+fn a_number_that_breaks_behind_a_cut_is_not_told_at_the_end() {
+    for pieces in [&[&b"{\"a\":1"[..], b"e\"x"][..], &[b"{\"a\":1e\"x"], &[b"{\"a\":1", b"e", b"\"x"]] {
+        let (mut skimmer, mut told) = (Skimmer::one(&ROOT), Told::default());
+        assert!(pieces.iter().any(|piece| skimmer.push(piece, &mut told).is_err()));
+        assert!(skimmer.finish(&mut told).is_err());
+        assert!(!told.0.iter().any(|line| line.contains('1')), "{:?}", told.0);
+    }
+}
+
 /// The naive twin: what a walk over `serde_json`'s tree tells. Sorts nothing: the generator keeps one key per object.
 fn walk(tag: Tag, value: &serde_json::Value, told: &mut Vec<String>) {
     match value {
