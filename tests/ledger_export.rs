@@ -13,7 +13,7 @@ use serde_json::Value;
 use tollgate::model::usage::{Call, Usage};
 use tollgate::telemetry::event::{CallEvent, Decision, Event, HeadCopy, NetEvent, Phase};
 use tollgate::telemetry::export::otlp::{self, Names};
-use tollgate::telemetry::export::{Endpoint, Exporter};
+use tollgate::telemetry::export::{Endpoint, Exporter, Live};
 use tollgate::telemetry::query::{Filter, Range, Reader, Record, Source};
 use tollgate::telemetry::{Ledger, Sink};
 use tollgate::wire::head::Method;
@@ -248,6 +248,14 @@ fn bound() -> (TcpListener, String) {
     (listener, url)
 }
 
+/// A place for a collector, and an export to it that goes on.
+fn exporting(place: &Place) -> (TcpListener, Live) {
+    let (listener, url) = bound();
+    let endpoint = Endpoint::parse(&url).expect("a URL");
+    let exporter = Exporter::new(&place.db(), "live", endpoint, None, Names::Released);
+    (listener, exporter.spawn(Duration::from_millis(20)).expect("started"))
+}
+
 #[test]
 fn what_a_collector_took_is_not_sent_again_because_it_refused_the_rest() {
     let (place, ledger, _sink) = filled();
@@ -375,11 +383,7 @@ fn a_cursor_is_kept_for_all_sources_or_none_and_a_ledger_that_cannot_keep_it_is_
 #[test]
 fn a_collector_that_wants_rest_gets_it() {
     let (place, ledger, _sink) = filled();
-    let (listener, url) = bound();
-    let endpoint = Endpoint::parse(&url).expect("a URL");
-    let live = Exporter::new(&place.db(), "live", endpoint, None, Names::Released)
-        .spawn(Duration::from_millis(20))
-        .expect("started");
+    let (listener, live) = exporting(&place);
     let busy = "HTTP/1.1 503 x\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
     let begin = now();
     respond(&listener, busy);
@@ -394,11 +398,7 @@ fn a_collector_that_wants_rest_gets_it() {
 #[test]
 fn p35_a_collector_that_hangs_does_not_hold_up_the_end() {
     let (place, ledger, _sink) = filled();
-    let (listener, url) = bound();
-    let endpoint = Endpoint::parse(&url).expect("a URL");
-    let live = Exporter::new(&place.db(), "live", endpoint, None, Names::Released)
-        .spawn(Duration::from_millis(20))
-        .expect("started");
+    let (listener, live) = exporting(&place);
     let _hangs = accept(&listener);
     let begin = now();
     live.stop();

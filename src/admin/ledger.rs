@@ -1,13 +1,11 @@
 //! The ledger as requests read it. To open the file, and to have SQLite read the schema and compile the statements, costs
 //! more than most answers, so a reader is kept from one request to the next, for as long as the file is the same.
 
-use std::fs;
 use std::ops::Deref;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::telemetry::query::{QueryError, Reader};
+use crate::telemetry::query::{QueryError, Reader, identity};
 
 /// Where readers come from and go back to.
 pub(super) struct Ledger {
@@ -44,8 +42,7 @@ impl Ledger {
             Idle::Kept(kept) => kept.take(),
             Idle::Over => None,
         };
-        let metadata = fs::metadata(&self.path).map_err(|_| QueryError::Missing)?;
-        let file = (metadata.dev(), metadata.ino());
+        let file = identity(&self.path).ok_or(QueryError::Missing)?;
         let opened = match kept.filter(|kept| kept.file == file) {
             Some(kept) => kept,
             None => Opened { file, reader: Reader::open(&self.path)? },
@@ -81,6 +78,8 @@ impl Drop for Lent<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::telemetry::query::Source;
     use crate::telemetry::{Ledger as Written, LedgerOptions, SessionInfo};

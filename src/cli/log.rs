@@ -10,9 +10,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Failure;
-use super::reading::{BUFFER, Filters, Where, identity, line, said, unreadable};
+use super::reading::{BUFFER, Filters, Where, line, said, unreadable};
 use super::table::{Column, Table, bytes, count, duration, left, right, time, usd};
-use crate::telemetry::query::{Filter, Position, QueryError, Range, Reader, Record, Source};
+use crate::telemetry::query::{Filter, Position, QueryError, Range, Reader, Record, Source, identity};
 use crate::telemetry::text::printable;
 
 /// Show what the ledger holds: requests, model calls, tools, errors, look-ups.

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -56,11 +55,6 @@ impl Where {
             (error, _) => Failure::failed(format!("{}: {error}", path.display())),
         })
     }
-}
-
-/// What tells the file at a path from another that takes its place: device and inode.
-pub fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
 }
 
 /// Which rows are read.

@@ -10,6 +10,7 @@ mod record;
 mod sums;
 
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::schema;
 pub use super::sums::Totals;
 pub use filter::{Filter, Pattern, StatusRange};
 pub use record::{Field, Record};
-pub(super) use sums::{Addend, Sums};
+pub(super) use sums::{Addend, Sums, name};
 pub use sums::{Group, LearnRow, RequestRow, SessionTotals, UsageReport, UsageRow, UsageSum};
 
 /// What rows are asked for.
@@ -355,6 +356,11 @@ fn version(connection: &Connection) -> Result<i64> {
     }
 }
 
+/// Which file a path leads to, so that it can be told when another has taken its place.
+pub fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
 /// The parameters before those of filters.
 fn fixed(place: Position, count: i64) -> impl Iterator<Item = Value> {
     [place.major, place.minor, count].map(Value::Integer).into_iter()
@@ -392,7 +398,7 @@ impl Source {
 
     /// Tables with the aliases that filters use: `e` for `net_events`, `c` for `model_calls`, `k` for `commits`, `u` for
     /// `upstream_errors`, `d` for `dns_events`, `t` for tools.
-    fn tables(self) -> &'static str {
+    pub(super) fn tables(self) -> &'static str {
         match self {
             Self::Events => {
                 "commits k CROSS JOIN json_each(k.net_events) r \

@@ -87,7 +87,9 @@ fn forget_beside(connection: &Connection, limit: i64) -> Result<bool> {
         let sql = format!("DELETE FROM {table} WHERE {id} IN ({oldest}) AND at < ?");
         forgotten |= connection.prepare_cached(&sql)?.execute([limit])? > 0;
     }
-    segments::forget_commits(connection)?;
+    if forgotten {
+        segments::forget_commits(connection)?;
+    }
     transaction.commit()?;
     Ok(forgotten)
 }

@@ -33,14 +33,6 @@ const ALIKE: u64 = 4;
 
 const DAY: i64 = 86_400_000_000;
 
-/// What was written by one transaction of this process.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Written {
-    pub(super) commit_id: i64,
-    /// Id of the first call; those of the others follow.
-    pub(super) first_call: Option<i64>,
-}
-
 /// The segments that are growing, and those that are to be written.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
@@ -117,10 +109,16 @@ impl Segments {
         Self { session: session.to_owned(), ..Self::default() }
     }
 
-    /// Adds a batch that is in the file.
-    pub(super) fn add(&mut self, batch: &[Event], written: Written, redactor: &Redactor) {
-        self.requests.follow(written.commit_id);
-        if let Some(first) = written.first_call {
+    /// Adds a batch that is in the file with this commit; the ids of its calls follow the first.
+    pub(super) fn add(
+        &mut self,
+        batch: &[Event],
+        commit_id: i64,
+        first_call: Option<i64>,
+        redactor: &Redactor,
+    ) {
+        self.requests.follow(commit_id);
+        if let Some(first) = first_call {
             self.calls.follow(first);
         }
         for event in batch {
@@ -130,7 +128,7 @@ impl Segments {
                 _ => {}
             }
         }
-        self.requests.next = written.commit_id + 1;
+        self.requests.next = commit_id + 1;
         self.full_requests = self.requests.take_full();
         self.full_calls = self.calls.take_full();
     }

@@ -25,7 +25,7 @@ use super::options::Retention;
 use super::retention;
 use super::rows::{Rows, Scratch};
 use super::schema;
-use super::segments::{Segments, Written};
+use super::segments::Segments;
 use super::sink::{KINDS, Message, Shared, Trouble, kind_index};
 
 /// Most events in one transaction.
@@ -180,8 +180,7 @@ impl Writer {
         self.segments.stored();
         match self.unconfirmed.take() {
             Some(Commit { id, first_call, whole: true, .. }) => {
-                let written = Written { commit_id: id, first_call };
-                self.segments.add(batch, written, self.scratch.redactor());
+                self.segments.add(batch, id, first_call, self.scratch.redactor());
             }
             _ => self.segments.give_up(),
         }

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 
-use crate::cli::reading::identity;
 use crate::telemetry::query::{
-    Filter, Group, Position, Range, Reader, Record, RequestRow, Result, Source, UsageRow,
+    Filter, Group, Position, Range, Reader, Record, RequestRow, Result, Source, UsageRow, identity,
 };
 
 /// Rows kept of each kind.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::{Filter, Reader, Result};
 use crate::telemetry::sums::{CallSum, Totals};
 
-pub(in crate::telemetry) use added::{Addend, Sums};
+pub(in crate::telemetry) use added::{Addend, Sums, name};
 
 /// What usage is added up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

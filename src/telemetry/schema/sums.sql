@@ -52,58 +52,46 @@ CREATE TRIGGER request_segment_gone AFTER DELETE ON request_segments BEGIN
   DELETE FROM request_sums WHERE first_commit = OLD.first_commit;
 END;
 
-CREATE TRIGGER model_call_deleted AFTER DELETE ON model_calls BEGIN
-  DELETE FROM call_segments WHERE last_call >= OLD.call_id
-    AND first_call = (SELECT max(first_call) FROM call_segments WHERE first_call <= OLD.call_id);
-  UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
-    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
-END;
+-- What is to be done about a call, a request or a commit that is put in, changed or deleted by hand: the triggers below put
+-- it into one of these views.
 
-CREATE TRIGGER model_call_changed AFTER UPDATE ON model_calls BEGIN
-  DELETE FROM call_segments WHERE last_call >= OLD.call_id
-    AND first_call = (SELECT max(first_call) FROM call_segments WHERE first_call <= OLD.call_id);
-  UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
-    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
-END;
-
-CREATE TRIGGER net_event_deleted AFTER DELETE ON net_events BEGIN
-  DELETE FROM call_segments WHERE first_call IN
-    (SELECT (SELECT max(first_call) FROM call_segments WHERE first_call <= c.call_id)
-     FROM model_calls c WHERE c.exchange_id = OLD.exchange_id);
-  DELETE FROM request_segments WHERE first_exchange <= OLD.exchange_id AND last_exchange >= OLD.exchange_id;
-  UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
-    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
-END;
-
-CREATE TRIGGER net_event_changed AFTER UPDATE ON net_events BEGIN
-  DELETE FROM call_segments WHERE first_call IN
-    (SELECT (SELECT max(first_call) FROM call_segments WHERE first_call <= c.call_id)
-     FROM model_calls c WHERE c.exchange_id = OLD.exchange_id);
-  DELETE FROM request_segments WHERE first_exchange <= OLD.exchange_id AND last_exchange >= OLD.exchange_id;
-  UPDATE id_blocks SET touched = OLD.exchange_id WHERE touched < OLD.exchange_id
-    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= OLD.exchange_id);
-END;
-
-CREATE TRIGGER model_call_added AFTER INSERT ON model_calls BEGIN
+CREATE VIEW touched_calls AS SELECT call_id, exchange_id FROM model_calls;
+CREATE TRIGGER touched_call INSTEAD OF INSERT ON touched_calls BEGIN
   DELETE FROM call_segments WHERE last_call >= NEW.call_id
     AND first_call = (SELECT max(first_call) FROM call_segments WHERE first_call <= NEW.call_id);
+  UPDATE id_blocks SET touched = NEW.exchange_id WHERE touched < NEW.exchange_id
+    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= NEW.exchange_id);
 END;
 
-CREATE TRIGGER net_event_added AFTER INSERT ON net_events BEGIN
+CREATE VIEW touched_exchanges AS SELECT exchange_id FROM net_events;
+CREATE TRIGGER touched_exchange INSTEAD OF INSERT ON touched_exchanges BEGIN
+  INSERT INTO touched_calls SELECT call_id, exchange_id FROM model_calls WHERE exchange_id = NEW.exchange_id;
   DELETE FROM request_segments WHERE first_exchange <= NEW.exchange_id AND last_exchange >= NEW.exchange_id;
+  UPDATE id_blocks SET touched = NEW.exchange_id WHERE touched < NEW.exchange_id
+    AND first_id = (SELECT max(first_id) FROM id_blocks WHERE first_id <= NEW.exchange_id);
 END;
 
-CREATE TRIGGER commit_added AFTER INSERT ON commits BEGIN
+CREATE VIEW touched_commits AS SELECT commit_id FROM commits;
+CREATE TRIGGER touched_commit INSTEAD OF INSERT ON touched_commits BEGIN
   DELETE FROM request_segments WHERE last_commit >= NEW.commit_id
     AND first_commit = (SELECT max(first_commit) FROM request_segments WHERE first_commit <= NEW.commit_id);
 END;
 
-CREATE TRIGGER commit_changed AFTER UPDATE ON commits BEGIN
-  DELETE FROM request_segments WHERE last_commit >= OLD.commit_id
-    AND first_commit = (SELECT max(first_commit) FROM request_segments WHERE first_commit <= OLD.commit_id);
-END;
-
-CREATE TRIGGER commit_deleted AFTER DELETE ON commits BEGIN
-  DELETE FROM request_segments WHERE last_commit >= OLD.commit_id
-    AND first_commit = (SELECT max(first_commit) FROM request_segments WHERE first_commit <= OLD.commit_id);
-END;
+CREATE TRIGGER model_call_added AFTER INSERT ON model_calls
+  BEGIN INSERT INTO touched_calls VALUES (NEW.call_id, NEW.exchange_id); END;
+CREATE TRIGGER model_call_changed AFTER UPDATE ON model_calls
+  BEGIN INSERT INTO touched_calls VALUES (OLD.call_id, OLD.exchange_id); END;
+CREATE TRIGGER model_call_deleted AFTER DELETE ON model_calls
+  BEGIN INSERT INTO touched_calls VALUES (OLD.call_id, OLD.exchange_id); END;
+CREATE TRIGGER net_event_added AFTER INSERT ON net_events
+  BEGIN INSERT INTO touched_exchanges VALUES (NEW.exchange_id); END;
+CREATE TRIGGER net_event_changed AFTER UPDATE ON net_events
+  BEGIN INSERT INTO touched_exchanges VALUES (OLD.exchange_id); END;
+CREATE TRIGGER net_event_deleted AFTER DELETE ON net_events
+  BEGIN INSERT INTO touched_exchanges VALUES (OLD.exchange_id); END;
+CREATE TRIGGER commit_added AFTER INSERT ON commits
+  BEGIN INSERT INTO touched_commits VALUES (NEW.commit_id); END;
+CREATE TRIGGER commit_changed AFTER UPDATE ON commits
+  BEGIN INSERT INTO touched_commits VALUES (OLD.commit_id); END;
+CREATE TRIGGER commit_deleted AFTER DELETE ON commits
+  BEGIN INSERT INTO touched_commits VALUES (OLD.commit_id); END;

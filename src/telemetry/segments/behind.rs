@@ -5,7 +5,7 @@
 use rusqlite::{Connection, OptionalExtension, Result, Row, Transaction, TransactionBehavior};
 
 use super::{ROWS, Segment, Segments, store};
-use crate::telemetry::query::{Addend, Sums};
+use crate::telemetry::query::{Addend, Source, Sums, name};
 use crate::telemetry::sums::CallSum;
 
 /// Up to which id nothing is looked for any more.
@@ -60,9 +60,9 @@ fn calls(connection: &Connection, (first, last): Gap) -> Result<i64> {
     let sql = format!(
         "SELECT c.call_id, e.exchange_id, c.started_at, c.session_id, CAST(c.started_at / 86400000000 AS TEXT), \
          c.provider, c.model, c.model_requested, e.host, e.process_name, {} \
-         FROM model_calls c LEFT JOIN net_events e USING (exchange_id) \
-         WHERE c.call_id BETWEEN ? AND ? ORDER BY c.call_id LIMIT ?",
-        CallSum::COLUMNS[0].join(", ")
+         FROM {} WHERE c.call_id BETWEEN ? AND ? ORDER BY c.call_id LIMIT ?",
+        CallSum::COLUMNS[0].join(", "),
+        Source::Calls.tables()
     );
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query((first, last, ROWS as i64))?;
@@ -89,12 +89,12 @@ fn calls(connection: &Connection, (first, last): Gap) -> Result<i64> {
 
 /// The same for the requests of commits.
 fn requests(connection: &Connection, (first, last): Gap) -> Result<i64> {
-    let mut statement = connection.prepare_cached(
+    let sql = format!(
         "SELECT k.commit_id, e.exchange_id, e.started_at, e.session_id, e.host, e.decision \
-         FROM commits k CROSS JOIN json_each(k.net_events) r \
-         CROSS JOIN net_events e ON e.exchange_id BETWEEN r.value ->> 0 AND r.value ->> 1 \
-         WHERE k.commit_id BETWEEN ? AND ? ORDER BY k.commit_id",
-    )?;
+         FROM {} WHERE k.commit_id BETWEEN ? AND ? ORDER BY k.commit_id",
+        Source::Events.tables()
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query((first, last))?;
     let mut segment = Segment::<i64> { first, next: last + 1, ..Segment::default() };
     let mut commit = first;
@@ -118,11 +118,7 @@ impl<S: Addend> Segment<S> {
     /// Adds a row: id, exchange, start, the parts of its name, and what is added up.
     fn read<const PARTS: usize>(&mut self, row: &Row<'_>, exchange_id: i64) -> Result<()> {
         const NAME: usize = 3;
-        let mut name = [None; PARTS];
-        for (column, part) in name.iter_mut().enumerate() {
-            *part = row.get_ref(NAME + column)?.as_str_or_null()?;
-        }
-        let sum = self.row(exchange_id as u64, row.get(2)?, &name);
+        let sum = self.row(exchange_id as u64, row.get(2)?, &name::<PARTS>(row, NAME)?);
         sum.map_or(Ok(()), |sum| sum.add_row(row, NAME + PARTS))
     }
 }

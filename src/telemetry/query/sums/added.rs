@@ -75,7 +75,7 @@ impl Reader {
         );
         let (since, until) = times(filter);
         let values = [since, until, 1].map(Value::Integer).into_iter().chain(values);
-        self.each(&sql, values, |row| groups.of(&name::<PARTS>(row)?).add_sums(row, PARTS))
+        self.each(&sql, values, |row| groups.of(&name::<PARTS>(row, 0)?).add_sums(row, PARTS))
     }
 
     /// Adds rows one by one.
@@ -98,7 +98,7 @@ impl Reader {
             source.major(),
         );
         let values = [first, last, 1].map(Value::Integer).into_iter().chain(values);
-        self.each(&sql, values, |row| groups.of(&name::<PARTS>(row)?).add_row(row, PARTS))
+        self.each(&sql, values, |row| groups.of(&name::<PARTS>(row, 0)?).add_row(row, PARTS))
     }
 
     /// The ids of rows that no sums tell of: those between segments, and those of segments that lie in the time asked
@@ -274,11 +274,14 @@ fn columns<const PARTS: usize>(names: [&str; PARTS], values: &[&str]) -> String 
     [&names, values].concat().join(", ")
 }
 
-/// The name in a row's first columns.
-fn name<'r, const PARTS: usize>(row: &'r Row<'_>) -> rusqlite::Result<[Option<&'r str>; PARTS]> {
+/// The name in a row's columns from `first` on.
+pub(in crate::telemetry) fn name<'r, const PARTS: usize>(
+    row: &'r Row<'_>,
+    first: usize,
+) -> rusqlite::Result<[Option<&'r str>; PARTS]> {
     let mut name = [None; PARTS];
     for (column, part) in name.iter_mut().enumerate() {
-        *part = row.get_ref(column)?.as_str_or_null()?;
+        *part = row.get_ref(first + column)?.as_str_or_null()?;
     }
     Ok(name)
 }
