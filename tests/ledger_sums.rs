@@ -358,6 +358,44 @@ fn two_writers_of_one_file_sum_what_is_theirs() {
 }
 
 #[test]
+fn what_another_process_caught_up_with_is_not_summed_twice() {
+    let place = Place::new();
+    let kinds = |rows: u64| (1..=rows).map(|n| n % 8);
+    let old = place.open();
+    send_kinds(&old.sender(), kinds(100));
+    close(old);
+    let (first, second) = (place.open(), place.open());
+    send_kinds(&first.sender(), kinds(300));
+    all_written(&first.sender(), 600);
+    send_kinds(&second.sender(), kinds(10));
+    assert!(eventually(|| summed(&place).0 >= 400), "{:?}", summed(&place));
+    close(first);
+    assert_eq!(summed(&place).0, 400);
+    compare(&place);
+    close(second);
+}
+
+#[test]
+fn p34_a_segment_does_not_go_on_in_a_file_that_took_the_place_of_its_own() {
+    let (place, other) = (Place::new(), Place::new());
+    let ledger = other.open();
+    send_kinds(&ledger.sender(), (1..=200).map(|_| 3));
+    close(ledger);
+    let ledger = place.open();
+    let sink = ledger.sender();
+    send_kinds(&sink, (1..=200).map(|_| 5));
+    all_written(&sink, 400);
+    for side in ["ledger.db-wal", "ledger.db-shm"] {
+        std::fs::remove_file(place.dir.path().join(side)).expect("removed");
+    }
+    std::fs::rename(other.db(), place.db()).expect("replaced");
+    send_kinds(&sink, (1..=300).map(|_| 5));
+    close(ledger);
+    assert_eq!(place.number("SELECT count(*) FROM model_calls"), 500, "ids go on where they ended");
+    compare(&place);
+}
+
+#[test]
 fn p34_sums_of_a_file_that_was_deleted_are_not_those_of_its_successor() {
     let place = Place::new();
     let ledger = place.open();
